@@ -1,0 +1,20 @@
+"""The command line. It parses, calls the rooms below and prints; it holds no logic of its own."""
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command ``visard``; visard's own errors are printed as one sentence, with exit code 2."""
+    from visard.cli.commands import app
+    from visard.errors import VisardError
+
+    try:
+        app()
+    except VisardError as error:
+        sys.stderr.write(f"visard: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("visard: interrupted; finished photos are kept, and the same command goes on from there.\n")
+        sys.exit(130)

@@ -1,0 +1,21 @@
+"""The pipeline: photo in, faces, cloak, photo out, verdict; one photo or many."""
+
+from visard.pipeline.batch import LEDGER, Row, jobs, protect_all
+from visard.pipeline.plan import Plan, Selection, choose_jury, choose_recognizers
+from visard.pipeline.protect import Outcome, cloak_faces, faces_of, protect, status_of
+
+__all__ = [
+    "LEDGER",
+    "Outcome",
+    "Plan",
+    "Row",
+    "Selection",
+    "choose_jury",
+    "choose_recognizers",
+    "cloak_faces",
+    "faces_of",
+    "jobs",
+    "protect",
+    "protect_all",
+    "status_of",
+]

@@ -1,0 +1,88 @@
+"""From words on the command line to values; each raises ``SettingError`` with what to write instead."""
+
+import ast
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from visard.errors import SettingError
+
+if TYPE_CHECKING:
+    from visard.face import Detector
+    from visard.recognizer.card import Role
+
+
+def names(text: str) -> list[str]:
+    """ "a,b" -> ["a", "b"]; the empty text is no name."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def numbers(text: str, option: str) -> frozenset[int]:
+    """ "1,3" -> {1, 3}."""
+    try:
+        found = frozenset(int(word) for word in names(text))
+    except ValueError as error:
+        raise SettingError(f'{option} takes face numbers such as 1,3, got "{text}".') from error
+    if text and (not found or min(found) < 1):
+        raise SettingError(f'{option} takes face numbers from 1 on, got "{text}".')
+    return found
+
+
+def rates(text: str) -> list[float]:
+    """ "1e-2,1e-3" -> [0.01, 0.001]."""
+    try:
+        found = [float(word) for word in names(text)]
+    except ValueError as error:
+        raise SettingError(f'--fmr takes rates such as 1e-2,1e-3, got "{text}".') from error
+    if not found:
+        raise SettingError("--fmr takes at least one rate, such as 1e-3.")
+    return found
+
+
+def settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """["eps=8/255", "steps=40"] -> {"eps": 0.0313..., "steps": 40}."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise SettingError(f'--set takes NAME=VALUE, got "{pair}".')
+        if name in found:
+            raise SettingError(f"--set gives {name} twice; give it once.")
+        found[name] = _value(text, pair)
+    return found
+
+
+def _value(text: str, pair: str) -> Any:
+    if "/" in text:
+        try:
+            return float(Fraction(text))
+        except (ValueError, ZeroDivisionError) as error:
+            raise SettingError(f'--set: "{pair}" is not a fraction such as eps=8/255.') from error
+    try:
+        return ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
+    except (ValueError, SyntaxError) as error:
+        raise SettingError(f'--set: "{pair}" needs a number, true or false.') from error
+
+
+def role(text: str | None) -> "Role | None":
+    """ "surrogate" or "juror"."""
+    match text:
+        case None | "surrogate" | "juror":
+            return text
+        case _:
+            raise SettingError(f'--role is "juror" or "surrogate", got "{text}".')
+
+
+def detector(text: str) -> "Detector":
+    """ "dlib", "yunet:FILE" or "aligned"."""
+    from visard.face import aligned_crop, dlib_hog, yunet
+
+    kind, colon, path = text.partition(":")
+    if text == "dlib":
+        return dlib_hog()
+    if text == "aligned":
+        return aligned_crop
+    if kind == "yunet" and colon:
+        return yunet(Path(path).expanduser())
+    raise SettingError(f'--detector is "dlib", "yunet:FILE.onnx" or "aligned", got "{text}".')

@@ -1,0 +1,71 @@
+"""visard protect"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from visard.cli import arguments, report, show
+from visard.cloak import find
+from visard.pipeline import LEDGER, Plan, Row, Selection, choose_recognizers, jobs, protect_all
+
+
+def build_plan(
+    *,
+    method: str,
+    settings: dict[str, Any],
+    surrogates: Sequence[str],
+    jury: Sequence[str],
+    detector: str,
+    boxes: Path | None,
+    only: frozenset[int],
+    but: frozenset[int],
+    references: Sequence[Path],
+    **rest: Any,
+) -> Plan:
+    """The plan that the options ask for; raises ``VisardError`` before any photo is touched."""
+    chosen = find(method)
+    chosen.check(settings)
+    makers, judges = choose_recognizers(surrogates, jury)
+    return Plan(
+        method=chosen,
+        settings=settings,
+        surrogates=makers,
+        jury=judges,
+        detector=arguments.detector(detector),
+        faces_from=boxes,
+        selection=Selection(only, but),
+        references=tuple(references),
+        **rest,
+    )
+
+
+def run(photos: Sequence[Path], output: Path | None, report_file: Path | None, plan: Plan) -> None:
+    """Protect the photos, print the verdict, exit with its code."""
+    for juror in plan.jury:
+        juror.threshold(plan.fmr)  # a juror without a threshold is found out before the work, not after
+    planned = jobs(photos, output)
+    folder = output if output is not None and planned[0][1] != output else None
+    rows: list[Row] = []
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), transient=True
+    ) as bar:
+        overall = bar.add_task("photos", total=len(planned))
+
+        def watch(source: Path, share: float) -> None:
+            bar.update(overall, completed=len(rows) + share, description=source.name)
+
+        for row in protect_all(planned, plan, folder / LEDGER if folder is not None else None, watch):
+            rows.append(row)
+            bar.update(overall, completed=len(rows))
+            if len(planned) > 1:
+                show.summary_row(row, bar.console)
+    if len(planned) == 1:
+        show.outcome(rows[0].outcome, plan.jury)
+    else:
+        show.totals([row.outcome for row in rows], plan.jury)
+    if report_file is not None:
+        report.write(report_file, {"run": plan.record(), "photos": [row.outcome for row in rows]})
+    raise typer.Exit(report.exit_code([row.outcome["status"] for row in rows]))

@@ -1,0 +1,170 @@
+"""What the command line prints."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from visard.cloak import Method
+from visard.face import Face
+from visard.measure import new_juror_bound
+from visard.pipeline import Row
+from visard.recognizer import Card, Recognizer, Threshold
+
+_COLORS = {"protected": "green", "not protected": "red", "not judged": "yellow", "no face": "yellow", "failed": "red"}
+_NO_JURY = (
+    "Nobody could judge this: no juror is installed, and a recognizer that made the cloak never judges it. "
+    "Add one with: visard models add FILE.onnx --card CARD.json"
+)
+
+
+def _console() -> Console:
+    return Console(soft_wrap=True, highlight=False)
+
+
+def outcome(photo: Mapping[str, Any], jury: Sequence[Recognizer]) -> None:
+    """The verdict on one photo: each face, each juror, each condition."""
+    console = _console()
+    if photo["output"] is None:
+        console.print(f"[red]{photo['status']}[/]: {escape(photo['message'])}")
+        return
+    seconds = f" in {photo['seconds']:.1f} s on the CPU" if photo["seconds"] else ""
+    console.print(f"{escape(photo['source'])} -> [bold]{escape(photo['output'])}[/]{seconds}")
+    for note in photo["notes"]:
+        console.print(f"Note: {escape(note)}")
+    for face in photo["faces"]:
+        x0, y0, x1, y1 = (round(v) for v in face["box"])
+        quality = f"SSIM {face['ssim']:.3f}, PSNR {face['psnr'] or float('inf'):.1f} dB on its 160 px crop"
+        console.print(f"\nFace {face['number']} at {x0},{y0} - {x1},{y1}: {_colored(_face_status(face))} ({quality})")
+        if face["jurors"]:
+            console.print(_jurors(face))
+    console.print()
+    _closing(photo["faces"], jury, console)
+
+
+def _face_status(face: Mapping[str, Any]) -> str:
+    return {True: "protected", False: "not protected", None: "not judged"}[face["protected"]]
+
+
+def _colored(status: str) -> str:
+    text = "NOT protected" if status == "not protected" else status
+    return f"[{_COLORS[status]}]{text}[/]"
+
+
+def _jurors(face: Mapping[str, Any]) -> Table:
+    against = f"{face['references']} other photo(s)" if face["references"] else "the original photo"
+    table = Table(title=f"similarity to {against}", title_justify="left", title_style="dim", box=None, pad_edge=False)
+    for name, justify in (("juror", "left"), ("file", "left"), ("before", "right"), ("after", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("matches from", justify="right")
+    table.add_column("verdict")
+    for row in face["jurors"]:
+        table.add_row(
+            row["juror"],
+            row["condition"],
+            f"{row['before']:.2f}",
+            f"{row['after']:.2f}",
+            f"{row['threshold']:.2f} (FMR {row['fmr']:g})",
+            _colored("protected" if row["protected"] else "not protected")
+            + ("" if row["found"] else " (face not found again)"),
+        )
+    return table
+
+
+def _closing(faces: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer], console: Console) -> None:
+    if not jury:
+        console.print(f"[yellow]{_NO_JURY}[/]")
+        return
+    if all(face["protected"] for face in faces):
+        bound = new_juror_bound(len(jury))
+        console.print(
+            f"All {len(jury)} juror(s) miss every face. That only says that one more recognizer of their kind is "
+            f"fooled with a chance of at least {bound:.0%} (95 % confidence); recognizers will get better, "
+            "a posted photo will not."
+        )
+    if not all(face["references"] for face in faces):
+        console.print(
+            "[dim]Without --reference a face is compared with its own original, the hardest case for a cloak; "
+            "other photos of the person are what a search would hold.[/]"
+        )
+
+
+def summary_row(row: Row, console: Console) -> None:
+    """One line per file of a batch."""
+    photo = row.outcome
+    count = len(photo["faces"])
+    protected = sum(face["protected"] is True for face in photo["faces"])
+    detail = f"{protected} of {count} faces" if count else escape(photo["message"])
+    time = "done before" if row.resumed else f"{photo['seconds']:.1f} s"
+    console.print(f"{_colored(photo['status'])}  {escape(photo['source'])}  {detail}  [dim]{time}[/]", soft_wrap=True)
+
+
+def totals(photos: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer]) -> None:
+    """The end of a batch."""
+    console = _console()
+    faces = [face for photo in photos for face in photo["faces"]]
+    counts = ", ".join(
+        f"{n} {status}" for status in _COLORS if (n := sum(photo["status"] == status for photo in photos))
+    )
+    protected = sum(face["protected"] is True for face in faces)
+    console.print(f"\n{len(photos)} photos: {counts}. {protected} of {len(faces)} faces protected.")
+    if not jury and faces:
+        console.print(f"[yellow]{_NO_JURY}[/]")
+
+
+def faces(found: Sequence[Face]) -> None:
+    """The numbered faces of a photo."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("face", "box x0,y0 - x1,y1", "size (px)", "score"):
+        table.add_column(name, justify="left" if name.startswith("box") else "right")
+    for number, face in enumerate(found, start=1):
+        x0, y0, x1, y1 = (round(v) for v in face.box)
+        table.add_row(str(number), f"{x0},{y0} - {x1},{y1}", f"{face.size:.0f}", f"{face.score:.2f}")
+    _console().print(table)
+
+
+def methods(found: Sequence[Method]) -> None:
+    """The methods and their settings."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("method", "aim", "paper", "settings"):
+        table.add_column(name)
+    for method in found:
+        settings = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in method.settings.items())
+        table.add_row(method.name, method.aim, method.paper, settings)
+    _console().print(table)
+
+
+def models(found: Sequence[tuple[Card, bool]]) -> None:
+    """The recognizers."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("recognizer", "role", "ready", "license", "source", "threshold at FMR"):
+        table.add_column(name, overflow="fold")
+    for card, ready in found:
+        thresholds = ", ".join(f"{t.value:.3f} at {t.fmr:g}" for t in card.thresholds)
+        table.add_row(
+            card.name,
+            card.role + (" (black box)" if card.format == "onnx-black-box" else ""),
+            "yes" if ready else "no",
+            card.license,
+            card.source,
+            thresholds or "none: visard calibrate",
+        )
+    Console(highlight=False).print(table)
+
+
+def thresholds(found: Mapping[str, Sequence[Threshold]], skipped: Sequence[tuple[Path, str]]) -> None:
+    """What a calibration found."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("recognizer", "FMR", "threshold", "FNMR", "impostor pairs", "people"):
+        table.add_column(name, justify="left" if name == "recognizer" else "right")
+    for name, values in found.items():
+        for t in values:
+            table.add_row(name, f"{t.fmr:g}", f"{t.value:.4f}", f"{t.fnmr:.4f}", f"{t.pairs:,}", f"{t.people:,}")
+    console = _console()
+    console.print(table)
+    if skipped:
+        path, reason = skipped[0]
+        console.print(f"{len(skipped)} photo(s) were left out, the first {escape(str(path))}: {escape(reason)}")

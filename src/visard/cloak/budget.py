@@ -1,0 +1,73 @@
+"""Budgets: how large a change may be. Each measures and clips, so that no method can cheat."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Linf:
+    """No channel of a pixel changes by more than `eps`, in [0, 1]: one number, or one per pixel (N, 1, H, W)."""
+
+    eps: float | Tensor
+
+    def project(self, delta: Tensor) -> Tensor:
+        """`delta` (N, C, H, W), clipped to the budget."""
+        if isinstance(self.eps, Tensor):
+            return torch.minimum(torch.maximum(delta, -self.eps), self.eps)
+        return delta.clamp(-self.eps, self.eps)
+
+    def used(self, delta: Tensor) -> Tensor:
+        """How much of the budget each change takes, (N,); 1 is all of it."""
+        return (delta.abs() / self.eps).flatten(1).amax(dim=1)
+
+
+@dataclass(frozen=True, slots=True)
+class L2:
+    """The Euclidean norm of a face's whole change is at most `eps`, for values in [0, 1]."""
+
+    eps: float
+
+    def project(self, delta: Tensor) -> Tensor:
+        """`delta` (N, C, H, W), shortened to the budget."""
+        shortened: Tensor = delta * (1 / self.used(delta).clamp(min=1)).view(-1, 1, 1, 1)
+        return shortened
+
+    def used(self, delta: Tensor) -> Tensor:
+        """How much of the budget each change takes, (N,); 1 is all of it."""
+        norm: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
+        return norm / self.eps
+
+
+@dataclass(frozen=True, slots=True)
+class Unbounded:
+    """Any change; the picture's range [0, 1] still holds."""
+
+    def project(self, delta: Tensor) -> Tensor:
+        """`delta` as it is."""
+        return delta
+
+    def used(self, delta: Tensor) -> Tensor:
+        """Nothing, (N,)."""
+        return delta.new_zeros(len(delta))
+
+
+Budget = Linf | L2 | Unbounded
+
+
+def texture_eps(pixels: Tensor, base: float, gain: float, cap: float, window: int = 7) -> Tensor:
+    """A budget per pixel (N, 1, H, W) that follows local texture: ``min(base + gain * local std, cap)``.
+
+    `pixels` (N, C, H, W) in [0, 1]; the deviation is of the luminance over a square `window`. The eye misses
+    changes in texture that it sees on smooth skin (contrast masking).
+    """
+    weights = pixels.new_tensor([0.299, 0.587, 0.114]) if pixels.shape[1] == 3 else pixels.new_ones(1)
+    luminance = torch.einsum("nchw,c->nhw", pixels, weights)[:, None]
+    pad = window // 2
+    padded = F.pad(luminance, (pad, pad, pad, pad), mode="reflect")
+    mean = F.avg_pool2d(padded, window, stride=1)
+    square = F.avg_pool2d(padded * padded, window, stride=1)
+    deviation = (square - mean * mean).clamp(min=0).sqrt()
+    return (base + gain * deviation).clamp(max=cap)

@@ -1,0 +1,40 @@
+"""visard: the default. Small where the eye looks, robust to what happens to a posted photo.
+
+Ours. The objective's surrogates each see the face through their own template; between the change and their eyes
+lie a random resizing (photos are posted smaller) and another detector's alignment; gradients are accumulated
+(Dong et al. 2018); the budget follows local texture, so that smooth skin changes least. Norm: Linf, per pixel.
+"""
+
+from torch import Tensor
+
+from visard.cloak import step
+from visard.cloak.budget import Linf, texture_eps
+from visard.cloak.loop import Task, descend
+from visard.cloak.method import Method
+from visard.cloak.transform import chain, jitter, resized
+
+
+def visard(
+    task: Task,
+    *,
+    base: float = 1.5 / 255,
+    texture: float = 0.4,
+    cap: float = 16 / 255,
+    steps: int = 30,
+    reach: float = 2.5,
+    decay: float = 1.0,
+    smallest: float = 0.45,
+) -> Tensor:
+    """`steps` steps; each pixel may change by `base` plus `texture` times the local deviation, at most `cap`, all in
+    [0, 1]; all steps together could go `reach` times that far. Photos are expected at `smallest` to full size."""
+    eps = texture_eps(task.faces.pixels, base, texture, cap)
+    return descend(
+        task,
+        step=step.momentum(step.sign(eps * (reach / max(steps, 1))), decay),
+        budget=Linf(eps),
+        steps=steps,
+        transform=chain(jitter(task.generator), resized(task.generator, low=smallest)),
+    )
+
+
+VISARD = Method("visard", "visard", "either", visard)

@@ -1,0 +1,186 @@
+"""Faces cut from a photo onto square patches of its own pixel grid, and changes brought back by adding.
+
+A patch is axis-aligned, so a change made on it returns to the photo without resampling the picture. Faces larger
+than the working size are reduced, so that cost follows faces and not megapixels; only the change is enlarged then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from visard.face.template import Affine, apply
+from visard.face.types import Face, Pixels
+
+WORKING_SIZE = 224
+"""Longest side of a patch, pixels: about two per pixel of the recognizers' crops."""
+
+# The part of the canonical frame that may change: a superellipse over head and chin, fading at its rim.
+_MASK_CENTER = (55.5, 61.0)
+_MASK_RADII = (60.0, 64.0)
+_MASK_POWER = 4.0
+_MASK_FADE = 0.22
+# What the patch holds of the canonical frame: the mask, all templates' crops, and room for jittered views.
+_SUPPORT = np.array([[-14.0, -12.0], [126.0, -12.0], [126.0, 134.0], [-14.0, 134.0]])
+
+
+@dataclass(frozen=True, slots=True)
+class FacePatches:
+    """Patches of one photo.
+
+    `pixels` (N, C, S, S) in [0, 1], C = 1 for gray photos; `frames` (N, 2, 3) canonical frame -> patch pixel;
+    `mask` (N, 1, S, S) in [0, 1], how much of a change reaches the photo; `corners` (N, 2) x, y of each patch in
+    the photo and `sides` (N,) its side there, photo pixels.
+    """
+
+    pixels: Tensor
+    frames: Tensor
+    mask: Tensor
+    corners: NDArray[np.int64]
+    sides: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def chunk(self, start: int, stop: int) -> "FacePatches":
+        """The patches from `start` to before `stop`."""
+        cut = slice(start, stop)
+        return FacePatches(self.pixels[cut], self.frames[cut], self.mask[cut], self.corners[cut], self.sides[cut])
+
+
+def cut(pixels: Pixels, faces: Sequence[Face], working_size: int = WORKING_SIZE) -> FacePatches:
+    """Cut `faces` from a photo's `pixels` (H, W, C) uint8.
+
+    The patch's side S is what the largest face needs, at most `working_size`; smaller faces keep the photo's own
+    grid and get more surroundings. Beyond the photo's edge there is black. Overlapping faces share pixels: where
+    their masks sum to more than 1, each gets its part.
+    """
+    frames = [face.frame for face in faces]
+    corners_in_photo = [apply(frame, _SUPPORT) for frame in frames]
+    needed = np.array([np.ceil(np.ptp(c, axis=0).max()) for c in corners_in_photo], dtype=np.int64)
+    side = int(min(working_size, needed.max()))
+    sides = np.maximum(needed, side)
+    centers = np.array([(c.min(axis=0) + c.max(axis=0)) / 2 for c in corners_in_photo])
+    corners = np.round(centers - (sides[:, None] - 1) / 2).astype(np.int64)
+
+    patches, patch_frames = [], []
+    for frame, corner, photo_side in zip(frames, corners, sides, strict=True):
+        patches.append(_reduce(_region(pixels, corner, int(photo_side)), side))
+        patch_frames.append(_on_patch(frame, corner, side / photo_side))
+    mapping = torch.from_numpy(np.stack(patch_frames)).float()
+    mask = face_mask(mapping, side) / _crowding(frames, corners, sides, side)
+    return FacePatches(torch.cat(patches), mapping, mask, corners, sides)
+
+
+def paste(pixels: Pixels, patches: FacePatches, delta: Tensor) -> Pixels:
+    """The photo (H, W, C) uint8 with `delta` (N, C, S, S), masked, added; rounded to nearest.
+
+    Pixels outside the masks are untouched. `delta` is in units of [0, 1].
+    """
+    height, width, channels = pixels.shape
+    out = pixels.copy()
+    masked = delta * patches.mask
+    boxes = [_clip(c, int(s), height, width) for c, s in zip(patches.corners, patches.sides, strict=True)]
+    # Changes are summed before they are rounded once: faces may overlap.
+    for group in _touching(boxes):
+        x0, y0 = min(boxes[i][0] for i in group), min(boxes[i][1] for i in group)
+        x1, y1 = max(boxes[i][2] for i in group), max(boxes[i][3] for i in group)
+        if x1 <= x0 or y1 <= y0:
+            continue
+        change = np.zeros((y1 - y0, x1 - x0, channels), dtype=np.float32)
+        for i in group:
+            bx0, by0, bx1, by1 = boxes[i]
+            cx, cy = (int(v) for v in patches.corners[i])
+            whole = _enlarge(masked[i : i + 1], int(patches.sides[i]))
+            part = whole[0, :, by0 - cy : by1 - cy, bx0 - cx : bx1 - cx]
+            change[by0 - y0 : by1 - y0, bx0 - x0 : bx1 - x0] += part.permute(1, 2, 0).numpy()
+        values = out[y0:y1, x0:x1] + 255 * change
+        out[y0:y1, x0:x1] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return out
+
+
+def face_mask(frames: Tensor, side: int) -> Tensor:
+    """The soft mask (N, 1, S, S) in [0, 1] of the part of a face that may change; `frames` (N, 2, 3)."""
+    x, y = _canonical_grid(frames, side)
+    u = ((x - _MASK_CENTER[0]) / _MASK_RADII[0]).abs()
+    v = ((y - _MASK_CENTER[1]) / _MASK_RADII[1]).abs()
+    radius = (u**_MASK_POWER + v**_MASK_POWER) ** (1 / _MASK_POWER)
+    ramp = ((1 - radius) / _MASK_FADE).clamp(0, 1)
+    return (ramp * ramp * (3 - 2 * ramp))[:, None]  # smoothstep: no visible rim
+
+
+def _canonical_grid(frames: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Canonical x and y of every patch pixel, each (N, S, S)."""
+    inverse = torch.linalg.inv(frames[:, :, :2])  # (N, 2, 2)
+    steps = torch.arange(side, dtype=frames.dtype)
+    grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)  # (S, S, 2) as x, y
+    points = (grid[None] - frames[:, None, None, :, 2]) @ inverse.mT[:, None]
+    return points[..., 0], points[..., 1]
+
+
+def _crowding(frames: Sequence[Affine], corners: NDArray[np.int64], sides: NDArray[np.int64], side: int) -> Tensor:
+    """What each patch's mask is divided by, (N, 1, S, S) >= 1: the sum of all faces' masks where it exceeds 1."""
+    total = torch.ones((len(frames), 1, side, side))
+    for i, (corner, photo_side) in enumerate(zip(corners, sides, strict=True)):
+        near = [
+            j
+            for j in range(len(frames))
+            if (np.abs((corners[j] + sides[j] / 2) - (corner + photo_side / 2)) < (sides[j] + photo_side) / 2).all()
+        ]
+        if len(near) == 1:
+            continue
+        seen = np.stack([_on_patch(frames[j], corner, side / photo_side) for j in near])
+        total[i] = face_mask(torch.from_numpy(seen).float(), side).sum(dim=0).clamp(min=1)
+    return total
+
+
+def _on_patch(frame: Affine, corner: NDArray[np.int64], scale: float) -> Affine:
+    """The map canonical frame -> photo, (2, 3), made one onto the patch at `corner` that is reduced by `scale`."""
+    return np.hstack([frame[:, :2] * scale, ((frame[:, 2] - corner + 0.5) * scale - 0.5)[:, None]])
+
+
+def _clip(corner: NDArray[np.int64], side: int, height: int, width: int) -> tuple[int, int, int, int]:
+    x, y = (int(v) for v in corner)
+    return max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
+
+
+def _touching(boxes: Sequence[tuple[int, int, int, int]]) -> list[list[int]]:
+    """Indices of `boxes` in groups that overlap, directly or through others."""
+    groups: list[list[int]] = []
+    for i, (x0, y0, x1, y1) in enumerate(boxes):
+        touched = [
+            group
+            for group in groups
+            if any(x0 < boxes[j][2] and boxes[j][0] < x1 and y0 < boxes[j][3] and boxes[j][1] < y1 for j in group)
+        ]
+        merged = [i, *(j for group in touched for j in group)]
+        groups = [group for group in groups if group not in touched] + [merged]
+    return groups
+
+
+def _region(pixels: Pixels, corner: NDArray[np.int64], side: int) -> Tensor:
+    """The square at `corner` as float (1, C, side, side) in [0, 1], black beyond the photo."""
+    height, width, channels = pixels.shape
+    out = np.zeros((side, side, channels), dtype=np.uint8)
+    x0, y0, x1, y1 = _clip(corner, side, height, width)
+    if x1 > x0 and y1 > y0:
+        cx, cy = (int(v) for v in corner)
+        out[y0 - cy : y1 - cy, x0 - cx : x1 - cx] = pixels[y0:y1, x0:x1]
+    return torch.from_numpy(out).permute(2, 0, 1)[None].float() / 255
+
+
+def _reduce(region: Tensor, side: int) -> Tensor:
+    if region.shape[-1] == side:
+        return region
+    return F.interpolate(region, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+
+
+def _enlarge(patch: Tensor, side: int) -> Tensor:
+    # bilinear: no value leaves the range of its neighbors, so a budget kept on the patch is kept in the photo
+    if patch.shape[-1] == side:
+        return patch
+    return F.interpolate(patch, size=(side, side), mode="bilinear", align_corners=False)

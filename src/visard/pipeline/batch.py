@@ -1,0 +1,128 @@
+"""Many photos: where results go, what is done already, and one row per file whatever happens."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from visard import photo
+from visard.errors import NoFaceError, PhotoError, VisardError
+from visard.pipeline.plan import Plan
+from visard.pipeline.protect import Outcome, protect
+from visard.recognizer.card import file_sha256
+
+MARK = ".visard"
+LEDGER = ".visard-run.jsonl"
+Job = tuple[Path, Path]
+
+
+def jobs(inputs: Sequence[Path], output: Path | None) -> list[Job]:
+    """(source, output) for every photo: `inputs` are files and folders.
+
+    Without `output` a result lies beside its photo, as NAME.visard.SUFFIX. With one, `output` is the file when there
+    is a single photo and the path has a photo's suffix, else a folder that repeats the inputs' folders. Results of
+    earlier runs are no inputs. Raises ``PhotoError`` when an input is missing or a folder holds no photo.
+    """
+    found: list[tuple[Path, Path]] = []  # photo, its path below the input
+    for given in inputs:
+        if given.is_dir():
+            inside = [p for p in photo.find(given) if not _is_result(p, output)]
+            if not inside:
+                raise PhotoError(f"{given} holds no photos; visard reads {', '.join(sorted(photo.SUFFIXES))}.")
+            found += [(p, p.relative_to(given)) for p in inside]
+        elif given.exists():
+            found.append((given, Path(given.name)))
+        else:
+            raise PhotoError(f"{given} does not exist.")
+    if output is None:
+        return [(p, p.with_name(f"{p.stem}{MARK}{p.suffix}")) for p, _ in found]
+    single_file = output.suffix.lower() in photo.SUFFIXES and not output.is_dir()
+    if single_file and len(found) > 1:
+        raise PhotoError(f"{output} is one file, but there are {len(found)} photos; give a folder with -o.")
+    if single_file:
+        return [(found[0][0], output)]
+    planned = [(p, output / below) for p, below in found]
+    outputs = [out for _, out in planned]
+    if twice := {out for out in outputs if outputs.count(out) > 1}:
+        raise PhotoError(f"Two photos would be written to {min(twice)}; protect them in separate runs.")
+    return planned
+
+
+def _is_result(path: Path, output: Path | None) -> bool:
+    if path.stem.endswith(MARK):
+        return True
+    return output is not None and output.resolve() in path.resolve().parents
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One photo's line of a run: its outcome as plain values, and whether an earlier run had made it."""
+
+    outcome: dict[str, Any]
+    resumed: bool = False
+
+
+def protect_all(
+    planned: Iterable[Job],
+    plan: Plan,
+    ledger: Path | None = None,
+    watch: Callable[[Path, float], None] = lambda _path, _done: None,
+) -> Iterator[Row]:
+    """Protect photo after photo; what fails is a row and never an exception.
+
+    `ledger` (a file, one JSON line per finished photo) makes a run resumable: a photo whose content, plan and
+    result are as recorded there is not done again. `watch` hears of (photo, share of its cloak that is done).
+    """
+    fingerprint = plan.fingerprint()
+    done = _read_ledger(ledger)
+    for source, output in planned:
+        recorded = done.get(str(output), {})
+        if recorded.get("plan") == fingerprint and _unchanged(recorded, source, output):
+            yield Row(recorded["outcome"], resumed=True)
+            continue
+        # a result that an interrupted run had begun is ours, finished or not
+        ours = replace(plan, force=True) if "begun" in recorded else plan
+        try:
+            if ledger is not None:
+                output.parent.mkdir(parents=True, exist_ok=True)
+                if ours.force or not output.exists():
+                    _append(ledger, {"output": str(output), "begun": fingerprint})
+            outcome = protect(source, output, ours, partial(watch, source))
+        except NoFaceError as error:
+            outcome = Outcome(source, "no face", message=str(error))
+        except (VisardError, OSError) as error:
+            outcome = Outcome(source, "failed", message=str(error))
+        entry = outcome.to_json()
+        if ledger is not None and outcome.output is not None:
+            _append(ledger, {"plan": fingerprint, **_hashes(source, output), "outcome": entry})
+        yield Row(entry)
+
+
+def _hashes(source: Path, output: Path) -> dict[str, str]:
+    return {"output": str(output), "source_sha256": file_sha256(source), "output_sha256": file_sha256(output)}
+
+
+def _unchanged(recorded: dict[str, Any], source: Path, output: Path) -> bool:
+    return output.is_file() and all(recorded[key] == value for key, value in _hashes(source, output).items())
+
+
+def _read_ledger(ledger: Path | None) -> dict[str, dict[str, Any]]:
+    """The latest entry per output; a half-written last line of an interrupted run is skipped."""
+    entries: dict[str, dict[str, Any]] = {}
+    if ledger is None or not ledger.is_file():
+        return entries
+    for line in ledger.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+            entries[entry["output"]] = entry
+        except (ValueError, KeyError, TypeError):
+            continue
+    return entries
+
+
+def _append(ledger: Path, entry: dict[str, Any]) -> None:
+    # a newline first: the last line may be half of one
+    with ledger.open("a", encoding="utf-8") as file:
+        file.write("\n" + json.dumps(entry))

@@ -1,0 +1,123 @@
+"""What is to be done with every photo of a run: one frozen record, so that a run can be resumed and repeated."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import visard
+from visard.cloak import Method
+from visard.errors import NoFaceError, RecognizerError
+from visard.face import Detector, Face
+from visard.recognizer import Card, Recognizer, cards, find, load, ready
+from visard.recognizer.card import Role, file_sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of a photo's faces are protected: `only` these numbers (from 1), or all `but` those."""
+
+    only: frozenset[int] = frozenset()
+    but: frozenset[int] = frozenset()
+
+    def apply(self, faces: Sequence[Face]) -> list[tuple[int, Face]]:
+        """(number, face) of the chosen ones; raises ``NoFaceError`` for a number that no face has."""
+        if unknown := sorted((self.only | self.but) - set(range(1, len(faces) + 1))):
+            numbers = ", ".join(map(str, unknown))
+            raise NoFaceError(f"There is no face {numbers}: the photo has {len(faces)}; see them with: visard faces.")
+        numbered = list(enumerate(faces, start=1))
+        chosen = [(n, f) for n, f in numbered if (n in self.only or not self.only) and n not in self.but]
+        if faces and not chosen:
+            raise NoFaceError("No face is left to protect; choose fewer with --except.")
+        return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run's settings.
+
+    `find_faces(pixels, path)` gives a photo's faces and `detector` finds them again in the published file; `fmr` of
+    the jury's thresholds; `quality` 1..100 of JPEG, WebP and HEIC, None for the input's own; `targets`: photos of the
+    person to impersonate; `references`: other photos of the people, to judge against.
+    """
+
+    method: Method
+    surrogates: tuple[Recognizer, ...]
+    jury: tuple[Recognizer, ...]
+    detector: Detector
+    faces_from: Path | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    selection: Selection = Selection()
+    target: Path | None = None
+    references: tuple[Path, ...] = ()
+    fmr: float = 1e-3
+    quality: int | None = None
+    keep_metadata: bool = False
+    force: bool = False
+    seed: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """Everything that decides the output, as plain values."""
+        return {
+            "visard": visard.__version__,
+            "method": self.method.name,
+            "settings": {**self.method.settings, **self.settings},
+            "surrogates": {r.name: r.card.sha256 for r in self.surrogates},
+            "jury": {r.name: r.card.sha256 for r in self.jury},
+            "faces_from": _content(self.faces_from),
+            "only": sorted(self.selection.only),
+            "except": sorted(self.selection.but),
+            "target": _content(self.target),
+            "references": [_content(path) for path in self.references],
+            "fmr": self.fmr,
+            "quality": self.quality,
+            "keep_metadata": self.keep_metadata,
+            "seed": self.seed,
+            "device": "cpu",
+        }
+
+    def fingerprint(self) -> str:
+        """A hash of ``record``: equal plans make equal files."""
+        return hashlib.sha256(json.dumps(self.record(), sort_keys=True).encode()).hexdigest()
+
+
+def _content(path: Path | None) -> dict[str, str] | None:
+    return None if path is None else {"path": str(path), "sha256": file_sha256(path) if path.is_file() else "missing"}
+
+
+def choose_recognizers(
+    surrogates: Sequence[str] = (), jury: Sequence[str] = ()
+) -> tuple[tuple[Recognizer, ...], tuple[Recognizer, ...]]:
+    """The recognizers that make and that judge a cloak, by name; where none are named, by their cards' roles.
+
+    Raises ``RecognizerError`` when one would do both, or there is no surrogate, or a surrogate is a black box.
+    """
+    jurors = [find(name) for name in jury]
+    makers = [find(name) for name in surrogates] or [card for card in _by_role("surrogate") if card.name not in jury]
+    if not jurors:
+        jurors = [card for card in _by_role("juror") if card not in makers]
+    if both := {card.name for card in makers} & {card.name for card in jurors}:
+        raise RecognizerError(
+            f"{', '.join(sorted(both))} cannot both make a cloak and judge it; drop it from one side."
+        )
+    if not makers:
+        raise RecognizerError("No surrogate is left to make a cloak with; name one with --surrogates.")
+    return tuple(_surrogate(card) for card in makers), tuple(load(card) for card in jurors)
+
+
+def choose_jury(names: Sequence[str] = ()) -> tuple[Recognizer, ...]:
+    """The recognizers that judge, by name; where none are named, all whose cards make them jurors."""
+    return tuple(load(card) for card in ([find(name) for name in names] or _by_role("juror")))
+
+
+def _by_role(role: Role) -> list[Card]:
+    return [card for card in cards().values() if card.role == role and ready(card)]
+
+
+def _surrogate(card: Card) -> Recognizer:
+    recognizer = load(card)
+    if not recognizer.differentiable:
+        raise RecognizerError(f"{card.name} is a black box: it can judge a cloak but not make one.")
+    return recognizer

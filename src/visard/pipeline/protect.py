@@ -1,0 +1,163 @@
+"""One photo: in, faces, cloak, out, read again, judged."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from visard import photo
+from visard.audit import FaceVerdict, judge
+from visard.cloak import Faces, Objective, Task, dodging, embed, impersonation, mirrored_anchors
+from visard.errors import NoFaceError, SettingError
+from visard.face import Face, FacePatches, Pixels, cut, paste, read_faces
+from visard.pipeline.plan import Plan
+
+Status = Literal["protected", "not protected", "not judged", "no face", "failed"]
+# faces whose networks' activations are in memory at once
+BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one photo: `status`; where the result lies, or why there is none; the verdict per face."""
+
+    source: Path
+    status: Status
+    output: Path | None = None
+    message: str = ""
+    faces: tuple[FaceVerdict, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    cloak_seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "source": str(self.source),
+            "output": None if self.output is None else str(self.output),
+            "status": self.status,
+            "message": self.message,
+            "notes": list(self.notes),
+            "seconds": round(self.seconds, 2),
+            "cloak_seconds": round(self.cloak_seconds, 2),
+            "faces": [face.to_json() for face in self.faces],
+        }
+
+
+def protect(source: Path, output: Path, plan: Plan, watch: Callable[[float], None] | None = None) -> Outcome:
+    """Protect the faces of the photo at `source`, write `output`, read it again and judge it.
+
+    `watch` hears how much of the cloak is done, in [0, 1]. Raises ``VisardError`` when the photo cannot be read,
+    has no (chosen) face, or the result cannot be written; then nothing is written.
+    """
+    start = time.perf_counter()
+    kind = photo.check_output(output, force=plan.force, source=source)
+    original = photo.read(source)
+    found = faces_of(original.pixels, source, plan)
+    chosen = plan.selection.apply(found)
+    if not chosen:
+        raise NoFaceError(f"{source}: no face was found; give boxes with --boxes, or another detector with --detector.")
+    faces = [face for _, face in chosen]
+
+    cloak_start = time.perf_counter()
+    pixels = cloak_faces(original.pixels, faces, plan, watch)
+    cloak_seconds = time.perf_counter() - cloak_start
+    photo.write(
+        replace(original, pixels=pixels),
+        output,
+        quality=plan.quality if kind in photo.LOSSY else None,
+        keep_metadata=plan.keep_metadata,
+        force=plan.force,
+        source=source,
+    )
+    verdicts = judge(
+        original.pixels,
+        photo.read(output).pixels,
+        faces,
+        plan.jury,
+        plan.detector,
+        fmr=plan.fmr,
+        references=[photo.read(path).pixels for path in plan.references],
+        numbers=[number for number, _ in chosen],
+    )
+    return Outcome(
+        source=source,
+        status=status_of(verdicts),
+        output=output,
+        faces=tuple(verdicts),
+        notes=original.facts.notes,
+        seconds=time.perf_counter() - start,
+        cloak_seconds=cloak_seconds,
+    )
+
+
+def faces_of(pixels: Pixels, source: Path, plan: Plan) -> list[Face]:
+    """A photo's faces: from the plan's file of boxes if there is one, else as its detector finds them."""
+    if plan.faces_from is not None:
+        return read_faces(plan.faces_from, pixels, source.name)
+    return plan.detector(pixels)
+
+
+def status_of(verdicts: Sequence[FaceVerdict]) -> Status:
+    """The photo's status: protected only when every juror misses every face under every condition."""
+    if any(verdict.protected is None for verdict in verdicts):
+        return "not judged"
+    return "protected" if all(verdict.protected for verdict in verdicts) else "not protected"
+
+
+def cloak_faces(
+    pixels: Pixels, faces: Sequence[Face], plan: Plan, watch: Callable[[float], None] | None = None
+) -> Pixels:
+    """The photo's pixels (H, W, C) uint8 with `faces` cloaked by the plan's method; the rest is untouched.
+
+    Raises ``SettingError`` when the method steers toward a target and the plan has none.
+    """
+    patches = cut(pixels, faces)
+    targets = _targets(plan)
+    generator = torch.Generator().manual_seed(plan.seed)
+    deltas = []
+    for start in range(0, len(patches), BATCH):
+        part = patches.chunk(start, start + BATCH)
+        seen = Faces(part.pixels, part.frames)
+        task = Task(seen, _objective(plan, seen, targets), part.mask, generator, _progress(plan, patches, start, watch))
+        deltas.append(plan.method.cloak(task, **plan.settings))
+    return paste(pixels, patches, torch.cat(deltas))
+
+
+def _objective(plan: Plan, faces: Faces, targets: list[Tensor] | None) -> Objective:
+    if targets is not None:
+        return impersonation(plan.surrogates, targets)
+    if plan.method.aim == "targeted":
+        raise SettingError(f"{plan.method.name} steers toward another person; give a photo with --target.")
+    return dodging(plan.surrogates, mirrored_anchors(plan.surrogates, faces))
+
+
+def _targets(plan: Plan) -> list[Tensor] | None:
+    """The embeddings (1, D) of the person to impersonate, one per surrogate."""
+    if plan.target is None:
+        return None
+    if plan.method.aim == "untargeted":
+        raise SettingError(f"{plan.method.name} only steers away from the person; leave --target out.")
+    pixels = photo.read(plan.target).pixels
+    found = plan.detector(pixels)
+    if not found:
+        raise NoFaceError(f"{plan.target}: no face was found to impersonate; give another photo.")
+    patch = cut(pixels, found[:1])
+    with torch.no_grad():
+        return [embed(surrogate, Faces(patch.pixels, patch.frames)) for surrogate in plan.surrogates]
+
+
+def _progress(
+    plan: Plan, patches: FacePatches, start: int, watch: Callable[[float], None] | None
+) -> Callable[[int, Tensor], None] | None:
+    if watch is None:
+        return None
+    steps = {**plan.method.settings, **plan.settings}.get("steps") or 1
+
+    def heard(step: int, delta: Tensor) -> None:
+        watch(min(1.0, (start + len(delta) * step / steps) / len(patches)))
+
+    return heard

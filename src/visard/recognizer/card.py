@@ -1,0 +1,136 @@
+"""The frozen facts about a recognizer."""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from visard.errors import CardError
+from visard.face import Template
+
+Format = Literal["dlib", "onnx", "onnx-black-box"]
+Role = Literal["surrogate", "juror"]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What is known of a recognizer.
+
+    `input` (height, width) in pixels, filled by the rectangle `crop` (x0, y0, x1, y1) of the canonical 112 x 112
+    face frame; `channels` in the order the network takes them, each as (v - mean) / std for v in 0..255; `dim` of
+    the embedding; `role`: a surrogate makes cloaks, a juror judges them, none does both.
+    """
+
+    name: str
+    format: Format
+    file: str
+    sha256: str
+    input: tuple[int, int]
+    crop: tuple[float, float, float, float]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    dim: int
+    channels: Literal["RGB", "BGR"] = "RGB"
+    role: Role = "juror"
+    architecture: str = "not stated"
+    loss: str = "not stated"
+    training_data: str = "not stated"
+    license: str = "not stated"
+    source: str = "not stated"
+    thresholds: tuple["Threshold", ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", str(self.name)):
+            raise CardError(
+                f'The name "{self.name}" should have lower-case letters and digits, and - . _ behind the first.'
+            )
+        for key, allowed in (
+            ("format", get_args(Format)),
+            ("channels", ("RGB", "BGR")),
+            ("role", get_args(Role)),
+        ):
+            if getattr(self, key) not in allowed:
+                raise CardError(f'{self.name}: {key} is "{getattr(self, key)}"; use one of {", ".join(allowed)}.')
+        if not all(math.isfinite(v) for v in (*self.crop, *self.mean, *self.std)):
+            raise CardError(f"{self.name}: crop, mean and std must be finite.")
+        if min(self.input) < 1 or self.dim < 1 or min(self.std) <= 0:
+            raise CardError(f"{self.name}: input, dim and std must be positive.")
+        if not (self.crop[0] < self.crop[2] and self.crop[1] < self.crop[3]):
+            raise CardError(f"{self.name}: crop is x0, y0, x1, y1 with x0 < x1 and y0 < y1.")
+
+    @property
+    def template(self) -> Template:
+        return Template(self.input, self.crop)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The similarity from which two photos count as the same person, and how it was found.
+
+    `value`: cosine in [-1, 1]; a pair matches at or above it. `fmr`: the false match rate aimed at, over `pairs`
+    impostor pairs of `people` people of `dataset`; `sha256` of the recognizer that was calibrated; `fnmr`: the
+    false non-match rate there, over the same people's genuine pairs.
+    """
+
+    fmr: float
+    value: float
+    pairs: int
+    people: int
+    dataset: str
+    sha256: str
+    fnmr: float
+
+
+def parse_card(entry: Mapping[str, Any], **overrides: Any) -> Card:
+    """A card from its JSON form, with `overrides`; raises ``CardError`` naming what is missing or wrong."""
+    values = {**entry, **overrides}
+    known = Card.__dataclass_fields__
+    name = values.get("name", "this card")
+    required = ("name", "format", "file", "sha256", "input", "crop", "mean", "std", "dim")
+    if missing := [key for key in required if key not in values]:
+        raise CardError(f"{name}: the card lacks {', '.join(missing)}.")
+    try:
+        for key, length in (("input", 2), ("crop", 4), ("mean", 3), ("std", 3)):
+            kind = int if key == "input" else float
+            values[key] = tuple(kind(v) for v in values[key])
+            if len(values[key]) != length:
+                raise CardError(f"{name}: {key} needs {length} numbers, got {len(values[key])}.")
+        values["dim"] = int(values["dim"])
+        values["thresholds"] = tuple(Threshold(**entry) for entry in values.get("thresholds", ()))
+    except (TypeError, ValueError) as error:
+        raise CardError(f"{name}: the card is malformed ({error}).") from error
+    # cards from elsewhere may say more (measured accuracy, notes); what visard does not use, it does not keep
+    return Card(**{key: value for key, value in values.items() if key in known})
+
+
+def find_card_entry(path: Path, sha256: str, file: str) -> dict[str, Any]:
+    """The JSON entry for a weights file: `path` holds one card, or several under "recognizers" by name, of which
+    the one with this `sha256` is taken. Raises ``CardError``."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CardError(f"The card {path} could not be read as JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise CardError(f"The card {path} should hold a JSON object.")
+    entries = content.get("recognizers")
+    if not isinstance(entries, dict):
+        entries = {content.get("name", Path(file).stem): content}
+    for name, entry in entries.items():
+        if not isinstance(entry, dict):
+            raise CardError(f"The card of {name} in {path} should be a JSON object.")
+        if entry.get("sha256", sha256) == sha256:
+            return {"name": name, "license": entry.get("licence", "not stated"), **entry}
+    raise CardError(f"No card in {path} has the sha256 of {file} ({sha256[:12]}...); check that the file is intact.")
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
