@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visard.errors import CardError
+from visard.face import dlib_hog
 from visard.recognizer import Recognizer, add, calibrate, cards, find, load, people_photos, store_thresholds
 from visard.recognizer.calibration import FMRS
-from visard.face import dlib_hog
 
 ASSETS = Path(os.environ.get("VISARD_ASSETS", Path(__file__).parents[2] / "shared"))
 

@@ -13,8 +13,8 @@ import time
 
 import numpy as np
 import torch
-from common import Trial, install_assets, recognizers, table, trials
 
+from common import Trial, install_assets, recognizers, table, trials
 from visard import photo
 from visard.audit.verdict import quality_crop
 from visard.cli.arguments import settings as parse_settings

@@ -1,9 +1,11 @@
 """Test data that lives outside the repository."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +16,12 @@ def assets() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no test data in {folder}")
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """Small networks on a busy machine lose more to waiting threads than they gain."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -35,7 +35,9 @@ def test_similarity_is_that_of_skimage(seed: int, count: int) -> None:
 @given(SEEDS)
 def test_similarity_finds_the_one_that_made_the_points(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    made = SimilarityTransform(scale=rng.uniform(0.1, 9), rotation=rng.uniform(-3, 3), translation=rng.uniform(-50, 50, 2))
+    made = SimilarityTransform(
+        scale=rng.uniform(0.1, 9), rotation=rng.uniform(-3, 3), translation=rng.uniform(-50, 50, 2)
+    )
     source = points(seed)
     np.testing.assert_allclose(similarity(source, made(source)), made.params[:2], atol=1e-9)
 

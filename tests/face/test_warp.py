@@ -38,7 +38,7 @@ def warps(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return noise(count, channels, height, width), torch.cat(maps), noise(count, channels, rows, columns, seed=1)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(warps())
 def test_adjoint(case: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
     x, maps, y = case

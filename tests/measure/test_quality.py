@@ -30,7 +30,9 @@ def test_equal_pictures(measure) -> None:
 @measures
 def test_more_noise_is_worse(measure) -> None:
     worse = np.clip(PICTURE + 2 * NOISE, 0, 1)
-    distances = [abs(measure(PICTURE, other) - (100 if measure is psnr else PERFECT[measure])) for other in (NOISY, worse)]
+    distances = [
+        abs(measure(PICTURE, other) - (100 if measure is psnr else PERFECT[measure])) for other in (NOISY, worse)
+    ]
     assert distances[0] < distances[1]
 
 

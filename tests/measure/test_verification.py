@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,10 +45,24 @@ def test_threshold_ignores_order(case: tuple[np.ndarray, float], seed: int) -> N
     assert threshold_at_fmr(np.random.default_rng(seed).permutation(scores), fmr) == threshold_at_fmr(scores, fmr)
 
 
-def test_all_ties_let_nobody_in() -> None:
-    threshold = threshold_at_fmr(np.full(1000, 0.25), 0.1)
-    assert threshold > 0.25
-    assert threshold == pytest.approx(0.25)
+@pytest.mark.parametrize("flush", [False, True])
+@pytest.mark.parametrize("score", [-1.0, 0.0, 0.25])
+def test_all_ties_let_nobody_in(score: float, flush: bool) -> None:
+    """Also at 0, and where torch flushes the numbers just above it to 0."""
+    scores = np.full(1000, score, np.float32)
+    torch.set_flush_denormal(flush)
+    try:
+        threshold = threshold_at_fmr(scores, 0.1)
+        assert fmr_at(scores, threshold) == 0
+    finally:
+        torch.set_flush_denormal(False)
+    assert threshold == pytest.approx(score)
+
+
+@pytest.mark.parametrize(("fmr", "count", "allowed"), [(0.29, 200, 58), (0.57, 100, 57), (1e-3, 30_000, 30)])
+def test_rates_that_floats_fall_short_of(fmr: float, count: int, allowed: int) -> None:
+    """.29 * 200 is 57.99..., yet 58 of 200 are a rate of .29."""
+    assert fmr_at(np.arange(count), threshold_at_fmr(np.arange(float(count)), fmr)) == allowed / count
 
 
 @pytest.mark.parametrize(("fmr", "pairs"), [(1e-2, 3000), (1e-3, 30_000), (1e-4, 300_000), (0.07, 429)])

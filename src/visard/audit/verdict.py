@@ -106,11 +106,12 @@ def judge(
         (h, w), (h2, w2) = original.shape[:2], published.shape[:2]
         raise PhotoError(f"The photos differ in size, {w} x {h} and {w2} x {h2}: give the same photo before and after.")
     thresholds = {juror.name: juror.threshold(fmr).value for juror in jury}
-    sights = [_sights(original, published, face, detector) for face in faces]
+    sights = [_sights(original, published, face, detector) for face in faces] if jury else []
     views = [view for face_sights in sights for sight in face_sights for view in (sight.before, sight.after)]
     shape = (len(faces), len(CONDITIONS), 2, -1)
-    embedded = {juror.name: _embed(juror, views).view(shape) for juror in jury} if faces else {}
-    known = _assign(references, {name: e[:, 0, 0] for name, e in embedded.items()}, jury, detector)
+    embedded = {juror.name: _embed(juror, views).view(shape) for juror in jury if faces}
+    clean = {name: embeddings[:, 0, 0] for name, embeddings in embedded.items()}
+    known = _assign(references, clean, len(faces), jury, detector)
 
     verdicts = []
     for i, face in enumerate(faces):
@@ -172,14 +173,13 @@ def _region(pixels: Pixels, face: Face) -> View:
 
 
 def _assign(
-    references: Sequence[Pixels], clean: dict[str, Tensor], jury: Sequence[Recognizer], detector: Detector
+    references: Sequence[Pixels], clean: dict[str, Tensor], count: int, jury: Sequence[Recognizer], detector: Detector
 ) -> list[dict[str, list[Tensor]]]:
     """Per face and juror, the embeddings (D,) of the references that show this person; `clean` (N, D) per juror."""
-    count = len(next(iter(clean.values()), ()))
     known: list[dict[str, list[Tensor]]] = [{name: [] for name in clean} for _ in range(count)]
     for pixels in references:
         found = detector(pixels)
-        if not found or not count:
+        if not found or not clean:
             continue
         embedded = {juror.name: _embed(juror, [_region(pixels, found[0])])[0] for juror in jury}
         votes = torch.stack([clean[name] @ embedding for name, embedding in embedded.items()]).mean(dim=0)  # (N,)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from visard.audit import CONDITIONS
 from visard.cloak import Method
 from visard.face import Face
 from visard.measure import new_juror_bound
@@ -15,6 +16,7 @@ from visard.pipeline import Row
 from visard.recognizer import Card, Recognizer, Threshold
 
 _COLORS = {"protected": "green", "not protected": "red", "not judged": "yellow", "no face": "yellow", "failed": "red"}
+_PROTECTED = {True: "protected", False: "not protected", None: "not judged"}
 _NO_JURY = (
     "Nobody could judge this: no juror is installed, and a recognizer that made the cloak never judges it. "
     "Add one with: visard models add FILE.onnx --card CARD.json"
@@ -46,7 +48,7 @@ def outcome(photo: Mapping[str, Any], jury: Sequence[Recognizer]) -> None:
 
 
 def _face_status(face: Mapping[str, Any]) -> str:
-    return {True: "protected", False: "not protected", None: "not judged"}[face["protected"]]
+    return _PROTECTED[face["protected"]]
 
 
 def _colored(status: str) -> str:
@@ -55,40 +57,54 @@ def _colored(status: str) -> str:
 
 
 def _jurors(face: Mapping[str, Any]) -> Table:
-    against = f"{face['references']} other photo(s)" if face["references"] else "the original photo"
-    table = Table(title=f"similarity to {against}", title_justify="left", title_style="dim", box=None, pad_edge=False)
-    for name, justify in (("juror", "left"), ("file", "left"), ("before", "right"), ("after", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("matches from", justify="right")
-    table.add_column("verdict")
+    """One line a juror: similarity before and after, under every condition."""
+    against = f"{face['references']} other photo(s) of the person" if face["references"] else "the original photo"
+    title = f"Similarity to {against}, before and after:"
+    table = Table(title=title, title_justify="left", title_style="dim", box=None, padding=(0, 1, 0, 0))
+    table.add_column("juror", no_wrap=True)
+    for column in ("before", *CONDITIONS, "match at"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    by_juror: dict[str, list[Mapping[str, Any]]] = {}
     for row in face["jurors"]:
+        by_juror.setdefault(row["juror"], []).append(row)
+    for name, rows in by_juror.items():
+        protected = all(row["protected"] for row in rows)
         table.add_row(
-            row["juror"],
-            row["condition"],
-            f"{row['before']:.2f}",
-            f"{row['after']:.2f}",
-            f"{row['threshold']:.2f} (FMR {row['fmr']:g})",
-            _colored("protected" if row["protected"] else "not protected")
-            + ("" if row["found"] else " (face not found again)"),
+            name,
+            f"{rows[0]['before']:.2f}",
+            *[_after(row) for row in rows],
+            f"{rows[0]['threshold']:.2f}",
+            _colored(_PROTECTED[protected]),
         )
     return table
+
+
+def _after(row: Mapping[str, Any]) -> str:
+    lost = "" if row["found"] else "*"
+    return f"[{_COLORS[_PROTECTED[row['protected']]]}]{row['after']:.2f}{lost}[/]"
 
 
 def _closing(faces: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer], console: Console) -> None:
     if not jury:
         console.print(f"[yellow]{_NO_JURY}[/]")
         return
-    if all(face["protected"] for face in faces):
-        bound = new_juror_bound(len(jury))
-        console.print(
-            f"All {len(jury)} juror(s) miss every face. That only says that one more recognizer of their kind is "
-            f"fooled with a chance of at least {bound:.0%} (95 % confidence); recognizers will get better, "
-            "a posted photo will not."
-        )
+    rows = [row for face in faces for row in face["jurors"]]
+    console.print(
+        f"[dim]A juror matches two photos at or above a similarity whose false match rate is {rows[0]['fmr']:g}.[/]"
+    )
+    if not all(row["found"] for row in rows):
+        console.print("[dim]* The detector did not find this face again; its place in the original was judged.[/]")
     if not all(face["references"] for face in faces):
         console.print(
             "[dim]Without --reference a face is compared with its own original, the hardest case for a cloak; "
-            "other photos of the person are what a search would hold.[/]"
+            "a search would hold other photos of the person.[/]"
+        )
+    if all(face["protected"] for face in faces):
+        console.print(
+            f"{len(jury)} of {len(jury)} juror(s) miss every face. One more recognizer of their kind would be fooled "
+            f"with a chance of at least {new_juror_bound(len(jury)):.0%} (95 % confidence), no more is known; and "
+            "recognizers get better, a posted photo does not."
         )
 
 

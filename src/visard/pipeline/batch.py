@@ -94,6 +94,8 @@ def protect_all(
             outcome = Outcome(source, "no face", message=str(error))
         except (VisardError, OSError) as error:
             outcome = Outcome(source, "failed", message=str(error))
+        except (MemoryError, RuntimeError) as error:  # PyTorch says with the latter that memory ran out
+            outcome = Outcome(source, "failed", message=f"{source} could not be protected: {error}")
         entry = outcome.to_json()
         if ledger is not None and outcome.output is not None:
             _append(ledger, {"plan": fingerprint, **_hashes(source, output), "outcome": entry})

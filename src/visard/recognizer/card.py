@@ -44,7 +44,7 @@ class Card:
     thresholds: tuple["Threshold", ...] = field(default=())
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", str(self.name)):
+        if not (isinstance(self.name, str) and re.fullmatch(r"[a-z0-9][a-z0-9._-]*", self.name)):
             raise CardError(
                 f'The name "{self.name}" should have lower-case letters and digits, and - . _ behind the first.'
             )
@@ -90,6 +90,8 @@ class Threshold:
 
 def parse_card(entry: Mapping[str, Any], **overrides: Any) -> Card:
     """A card from its JSON form, with `overrides`; raises ``CardError`` naming what is missing or wrong."""
+    if not isinstance(entry, Mapping):
+        raise CardError(f"A card should be a JSON object, got {type(entry).__name__}.")
     values = {**entry, **overrides}
     known = Card.__dataclass_fields__
     name = values.get("name", "this card")

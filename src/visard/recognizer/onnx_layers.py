@@ -54,14 +54,12 @@ def _sides(
     return sides
 
 
-def widen(x: Tensor, sides: Sequence[tuple[int, int]], mode: str = "constant", value: float = 0.0) -> Tensor:
+def widen(x: Tensor, sides: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
     """Pad the last len(sides) axes; axes that stay as they are cost nothing."""
     while sides and sides[0] == (0, 0):
         sides = sides[1:]
     flat = list(chain.from_iterable(reversed(sides)))
-    if not flat:
-        return x
-    return F.pad(x, flat, mode, value if mode == "constant" else None)
+    return F.pad(x, flat, value=value) if flat else x
 
 
 def conv(
@@ -103,18 +101,15 @@ def gemm(
     transA: int = 0,
     transB: int = 0,
 ) -> Tensor:
-    left = a.t() if transA else a
-    weight = b if transB else b.t()
-    if not isinstance(b, fx.Proxy):
-        weight = (weight * alpha).contiguous()
-    elif alpha != 1:
-        left = torch.mul(left, alpha)
+    need(not transA, "with transA")
+    need(not isinstance(b, fx.Proxy), "with computed weights")
+    weight = ((b if transB else b.t()) * alpha).contiguous()
     if c is None:
-        return F.linear(left, weight)
-    bias = c if beta == 1 else torch.mul(c, beta)
-    if shape(c) == (shape(weight)[0] if not isinstance(weight, fx.Proxy) else -1,):
-        return F.linear(left, weight, bias)
-    return torch.add(F.linear(left, weight), bias)
+        return F.linear(a, weight)
+    bias = torch.mul(c, beta)
+    if shape(c) == (len(weight),):
+        return F.linear(a, weight, bias)
+    return torch.add(F.linear(a, weight), bias)
 
 
 def batch_normalization(

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from visard.errors import CardError, RecognizerError, UnknownRecognizerError, WeightsError
+from visard.errors import CardError, RecognizerError, UnknownRecognizerError, UnsupportedOperatorError, WeightsError
 from visard.face.detect.hog import face_recognition_model
 from visard.recognizer.base import Recognizer
 from visard.recognizer.card import Card, Role, Threshold, file_sha256, find_card_entry, parse_card
@@ -24,12 +24,12 @@ from visard.recognizer.dlib_resnet import load_dlib_resnet
 from visard.recognizer.onnx_graph import load_graph
 from visard.recognizer.onnx_session import load_session
 
-LOADERS: dict[str, Callable[[Path], nn.Module]] = {
-    "dlib": load_dlib_resnet,
-    "onnx": load_graph,
-    "onnx-black-box": load_session,
+LOADERS: dict[str, Callable[[Path, Card], nn.Module]] = {
+    "dlib": lambda path, _card: load_dlib_resnet(path),
+    "onnx": lambda path, card: load_graph(path, size=card.input),
+    "onnx-black-box": lambda path, _card: load_session(path),
 }
-"""From a weights file to a network that takes (N, 3, h, w), normalized; by the card's format."""
+"""From a weights file and its card to a network that takes (N, 3, h, w), normalized; by the card's format."""
 
 
 def home() -> Path:
@@ -95,7 +95,7 @@ def load(card: Card) -> Recognizer:
         raise WeightsError(
             f"{card.name}: {path} has the sha256 {actual[:12]}..., its card says {card.sha256[:12]}...; add it again."
         )
-    return Recognizer(card, LOADERS[card.format](path))
+    return Recognizer(card, LOADERS[card.format](path, card))
 
 
 def add(file: Path, card_file: Path, *, role: Role | None = None, black_box: bool = False) -> Card:
@@ -118,20 +118,19 @@ def add(file: Path, card_file: Path, *, role: Role | None = None, black_box: boo
         raise CardError(f'A recognizer called "{card.name}" is there already; give the card another name.')
     if black_box and card.role == "surrogate":
         raise CardError(f"{card.name}: a black box has no gradient, so it cannot be a surrogate.")
-    _check(card, LOADERS[card.format](file))
+    _check(card, LOADERS[card.format](file, card))
 
     folder = home() / "recognizers"
-    folder.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(prefix=".adding-", dir=folder))
     try:
-        shutil.copyfile(file, staged / card.file)
-        (staged / "card.json").write_text(json.dumps(card.to_json(), indent=1) + "\n", encoding="utf-8")
-        staged.chmod(0o755)
-        staged.rename(folder / card.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".adding-", dir=folder) as temporary:
+            staged = Path(temporary) / card.name
+            staged.mkdir()
+            shutil.copyfile(file, staged / card.file)
+            (staged / "card.json").write_text(json.dumps(card.to_json(), indent=1) + "\n", encoding="utf-8")
+            staged.rename(folder / card.name)
     except OSError as error:
         raise RecognizerError(f"{card.name} could not be stored in {folder}: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
     return card
 
 
@@ -140,7 +139,9 @@ def _check(card: Card, network: nn.Module) -> None:
     try:
         with torch.no_grad():
             shape = tuple(Recognizer(card, network).embed(faces).shape)
-    except (RuntimeError, ValueError) as error:
+    except UnsupportedOperatorError:
+        raise
+    except (RuntimeError, ValueError, RecognizerError) as error:
         raise CardError(
             f"{card.name}: {card.file} does not take input of {card.input}: {str(error).splitlines()[0]}"
         ) from error
