@@ -116,8 +116,9 @@ def main() -> None:
         rates = _rates(ordered, thresholds, values)
         rows.append([run, f"{np.mean(similar):.3f}", f"{np.mean(color):.2f}", *rates, f"{spent / len(people):.2f}"])
         print("done:", rows[-1], flush=True)
-    table(["method", "SSIM", "dE2000", *(j.name for j in jury), "mean", "worst", "s/face"], rows)
-    print("cells: % protected of those whose clean probe matches, with the 95 % Clopper-Pearson interval and n")
+    table(["method", "SSIM", "dE2000", *(j.name for j in jury), "mean", "worst", "margin", "s/face"], rows)
+    print("cells: % protected of those whose clean probe matches, with the 95 % Clopper-Pearson interval and n;")
+    print("margin: mean similarity above (+) or below (-) the thresholds; s/face: the cloak alone")
 
 
 def _rates(people: list[Person], thresholds: dict[str, float], scores: list[dict[str, float]]) -> list[str]:
@@ -127,7 +128,8 @@ def _rates(people: list[Person], thresholds: dict[str, float], scores: list[dict
         low, high = clopper_pearson(sum(counted), len(counted))
         rates.append(float(np.mean(counted)))
         cells.append(f"{rates[-1]:.0%} [{100 * low:.0f}, {100 * high:.0f}] {len(counted)}")
-    return [*cells, f"{np.mean(rates):.0%}", f"{min(rates):.0%}"]
+    margin = np.mean([s[j] - t for p, s in zip(people, scores, strict=True) for j, t in thresholds.items()])
+    return [*cells, f"{np.mean(rates):.0%}", f"{min(rates):.0%}", f"{margin:+.3f}"]
 
 
 if __name__ == "__main__":

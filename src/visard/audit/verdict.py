@@ -105,6 +105,8 @@ def judge(
     if original.shape[:2] != published.shape[:2]:
         (h, w), (h2, w2) = original.shape[:2], published.shape[:2]
         raise PhotoError(f"The photos differ in size, {w} x {h} and {w2} x {h2}: give the same photo before and after.")
+    if original.shape != published.shape:  # a gray photo that became a color file, or the other way round
+        original, published = (np.repeat(p, 3 // p.shape[2], axis=2) for p in (original, published))
     thresholds = {juror.name: juror.threshold(fmr).value for juror in jury}
     sights = [_sights(original, published, face, detector) for face in faces] if jury else []
     views = [view for face_sights in sights for sight in face_sights for view in (sight.before, sight.after)]
@@ -162,13 +164,15 @@ def _sights(original: Pixels, published: Pixels, face: Face, detector: Detector)
 
 
 def _region(pixels: Pixels, face: Face) -> View:
-    """The face's surroundings, cut on JPEG's grid so that re-compressing them is re-compressing the photo."""
+    """The face's surroundings, cut on JPEG's grid so that re-compressing or halving them is doing so to the photo."""
     height, width = pixels.shape[:2]
     x0, y0, x1, y1 = face.box
     reach = max(face.size, x1 - x0, y1 - y0) * (0.5 + _SURROUNDINGS)
     cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
     left, top = (max(0, int((c - reach) // _JPEG_GRID) * _JPEG_GRID) for c in (cx, cy))
-    right, bottom = min(width, int(np.ceil(cx + reach))), min(height, int(np.ceil(cy + reach)))
+    right, bottom = (
+        min(end, int(-(-(c + reach) // _JPEG_GRID)) * _JPEG_GRID) for c, end in ((cx, width), (cy, height))
+    )
     return pixels[top:bottom, left:right], face.moved(shift=(-float(left), -float(top)))
 
 

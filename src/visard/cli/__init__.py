@@ -4,6 +4,8 @@ import sys
 
 __all__ = ["main"]
 
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
+
 
 def main() -> None:
     """Run the command ``visard``; visard's own errors are printed as one sentence, with exit code 2."""
@@ -15,6 +17,10 @@ def main() -> None:
     except VisardError as error:
         sys.stderr.write(f"visard: {error}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("visard: interrupted; finished photos are kept, and the same command goes on from there.\n")
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:
+            sys.stderr.write(
+                "visard: interrupted; finished photos are kept, "
+                "and with -o FOLDER the same command goes on from there.\n"
+            )
+        raise

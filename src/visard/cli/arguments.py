@@ -1,8 +1,7 @@
 """From words on the command line to values; each raises ``SettingError`` with what to write instead."""
 
-import ast
+import math
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +34,8 @@ def rates(text: str) -> list[float]:
         found = [float(word) for word in names(text)]
     except ValueError as error:
         raise SettingError(f'--fmr takes rates such as 1e-2,1e-3, got "{text}".') from error
-    if not found:
-        raise SettingError("--fmr takes at least one rate, such as 1e-3.")
+    if not found or not all(0 < rate < 1 for rate in found):
+        raise SettingError(f'--fmr takes rates between 0 and 1, such as 1e-3, got "{text}".')
     return found
 
 
@@ -53,16 +52,20 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _value(text: str, pair: str) -> Any:
-    if "/" in text:
-        try:
-            return float(Fraction(text))
-        except (ValueError, ZeroDivisionError) as error:
-            raise SettingError(f'--set: "{pair}" is not a fraction such as eps=8/255.') from error
+def _value(text: str, pair: str) -> float | bool:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
     try:
-        return ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
-    except (ValueError, SyntaxError) as error:
-        raise SettingError(f'--set: "{pair}" needs a number, true or false.') from error
+        if "/" in text:
+            above, _, below = text.partition("/")
+            value: float = float(above) / float(below)
+        else:
+            value = int(text) if text.strip().lstrip("+-").isdecimal() else float(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise SettingError(f'--set: "{pair}" needs a number such as 40 or 8/255, or true or false.') from error
+    if not math.isfinite(value):
+        raise SettingError(f'--set: "{pair}" needs a finite number.')
+    return value
 
 
 def role(text: str | None) -> "Role | None":

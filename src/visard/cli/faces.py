@@ -26,7 +26,10 @@ def run(path: Path, draw: Path | None, save: Path | None, detector: str, as_json
         drawn = replace(picture, pixels=_draw(picture.pixels, found))
         photo.write(drawn, draw, force=force, source=path)
     if save is not None:
-        write_faces(save, found)
+        try:
+            write_faces(save, found)
+        except OSError as error:
+            raise WriteError(f"{save} could not be written: {error.strerror}.") from error
     if as_json:
         typer.echo(json.dumps([face.to_json() for face in found], indent=1))
     elif found:

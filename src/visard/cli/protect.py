@@ -35,6 +35,7 @@ def build_plan(
         surrogates=makers,
         jury=judges,
         detector=arguments.detector(detector),
+        detector_name=detector,
         faces_from=boxes,
         selection=Selection(only, but),
         references=tuple(references),

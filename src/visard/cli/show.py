@@ -97,8 +97,16 @@ def _closing(faces: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer], con
         console.print("[dim]* The detector did not find this face again; its place in the original was judged.[/]")
     if not all(face["references"] for face in faces):
         console.print(
-            "[dim]Without --reference a face is compared with its own original, the hardest case for a cloak; "
+            "[dim]A face without --reference photos is compared with its own original, the hardest case for a cloak; "
             "a search would hold other photos of the person.[/]"
+        )
+    missed = {
+        j["juror"] for face in faces if face["references"] for j in face["jurors"] if j["before"] < j["threshold"]
+    }
+    if missed:
+        console.print(
+            f"[yellow]{', '.join(sorted(missed))} did not match the --reference photos even before, so that it misses "
+            "them now proves nothing; give other photos of the person.[/]"
         )
     if all(face["protected"] for face in faces):
         console.print(
@@ -178,7 +186,8 @@ def thresholds(found: Mapping[str, Sequence[Threshold]], skipped: Sequence[tuple
         table.add_column(name, justify="left" if name == "recognizer" else "right")
     for name, values in found.items():
         for t in values:
-            table.add_row(name, f"{t.fmr:g}", f"{t.value:.4f}", f"{t.fnmr:.4f}", f"{t.pairs:,}", f"{t.people:,}")
+            fnmr = "no genuine pair" if t.fnmr is None else f"{t.fnmr:.4f}"
+            table.add_row(name, f"{t.fmr:g}", f"{t.value:.4f}", fnmr, f"{t.pairs:,}", f"{t.people:,}")
     console = _console()
     console.print(table)
     if skipped:

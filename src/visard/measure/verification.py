@@ -40,9 +40,7 @@ def threshold_at_fmr(impostor: Scores, fmr: float) -> float:
     if (allowed + 1) / len(impostor) <= fmr:  # .29 * 200 is a little under 58
         allowed += 1
     descending = -np.partition(-impostor, allowed)[: allowed + 1]
-    above = np.nextafter(descending[allowed], np.inf, dtype=impostor.dtype)
-    tiny = np.finfo(impostor.dtype).tiny
-    return float(tiny if 0 <= above < tiny else above)  # a subnormal is 0 where torch flushes them
+    return float(np.nextafter(descending[allowed], np.inf, dtype=impostor.dtype))
 
 
 def required_pairs(fmr: float) -> int:

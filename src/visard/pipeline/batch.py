@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from visard import photo
-from visard.errors import NoFaceError, PhotoError, VisardError
+from visard.errors import NoFaceError, PhotoError, VisardError, WriteError
 from visard.pipeline.plan import Plan
 from visard.pipeline.protect import Outcome, protect
 from visard.recognizer.card import file_sha256
@@ -28,14 +29,18 @@ def jobs(inputs: Sequence[Path], output: Path | None) -> list[Job]:
     found: list[tuple[Path, Path]] = []  # photo, its path below the input
     for given in inputs:
         if given.is_dir():
-            inside = [p for p in photo.find(given) if not _is_result(p, output)]
+            inside = [p for p in photo.find(given) if not _is_result(p, given, output)]
             if not inside:
-                raise PhotoError(f"{given} holds no photos; visard reads {', '.join(sorted(photo.SUFFIXES))}.")
+                raise PhotoError(
+                    f"{given} holds no photos to protect; visard reads {', '.join(sorted(photo.SUFFIXES))}, "
+                    "and takes no results of its own."
+                )
             found += [(p, p.relative_to(given)) for p in inside]
         elif given.exists():
             found.append((given, Path(given.name)))
         else:
-            raise PhotoError(f"{given} does not exist.")
+            raise PhotoError(f"{given} does not exist; check the name.")
+    found = list(dict.fromkeys(found))
     if output is None:
         return [(p, p.with_name(f"{p.stem}{MARK}{p.suffix}")) for p, _ in found]
     single_file = output.suffix.lower() in photo.SUFFIXES and not output.is_dir()
@@ -50,10 +55,12 @@ def jobs(inputs: Sequence[Path], output: Path | None) -> list[Job]:
     return planned
 
 
-def _is_result(path: Path, output: Path | None) -> bool:
+def _is_result(path: Path, given: Path, output: Path | None) -> bool:
     if path.stem.endswith(MARK):
         return True
-    return output is not None and output.resolve() in path.resolve().parents
+    if output is None or given.resolve().is_relative_to(output.resolve()):
+        return False  # the photos themselves lie below the output folder
+    return path.resolve().is_relative_to(output.resolve())
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,7 @@ def protect_all(
         ours = replace(plan, force=True) if "begun" in recorded else plan
         try:
             if ledger is not None:
-                output.parent.mkdir(parents=True, exist_ok=True)
+                _make_folder(output.parent)
                 if ours.force or not output.exists():
                     _append(ledger, {"output": str(output), "begun": fingerprint})
             outcome = protect(source, output, ours, partial(watch, source))
@@ -94,12 +101,27 @@ def protect_all(
             outcome = Outcome(source, "no face", message=str(error))
         except (VisardError, OSError) as error:
             outcome = Outcome(source, "failed", message=str(error))
-        except (MemoryError, RuntimeError) as error:  # PyTorch says with the latter that memory ran out
-            outcome = Outcome(source, "failed", message=f"{source} could not be protected: {error}")
+        except Exception as error:  # noqa: BLE001 - a method may raise anything, and the next photo is none the worse
+            outcome = Outcome(
+                source, "failed", message=f"{source} could not be protected ({type(error).__name__}: {error})."
+            )
         entry = outcome.to_json()
-        if ledger is not None and outcome.output is not None:
-            _append(ledger, {"plan": fingerprint, **_hashes(source, output), "outcome": entry})
+        if ledger is not None:
+            with suppress(OSError):  # without its entry the photo is protected all the same
+                if outcome.output is not None:
+                    _append(ledger, {"plan": fingerprint, **_hashes(source, output), "outcome": entry})
+                elif not output.exists():  # what is put there from now on is not ours
+                    _append(ledger, {"output": str(output), "outcome": entry})
         yield Row(entry)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise WriteError(f"The folder {folder} could not be made: a file is in its place; choose another.") from error
+    except OSError as error:
+        raise WriteError(f"The folder {folder} could not be made: {error.strerror}; choose another.") from error
 
 
 def _hashes(source: Path, output: Path) -> dict[str, str]:
@@ -115,7 +137,7 @@ def _read_ledger(ledger: Path | None) -> dict[str, dict[str, Any]]:
     entries: dict[str, dict[str, Any]] = {}
     if ledger is None or not ledger.is_file():
         return entries
-    for line in ledger.read_text(encoding="utf-8").splitlines():
+    for line in ledger.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             entry = json.loads(line)
             entries[entry["output"]] = entry

@@ -9,7 +9,7 @@ from typing import Any
 
 import visard
 from visard.cloak import Method
-from visard.errors import NoFaceError, RecognizerError
+from visard.errors import NoFaceError, RecognizerError, SettingError
 from visard.face import Detector, Face
 from visard.recognizer import Card, Recognizer, cards, find, load, ready
 from visard.recognizer.card import Role, file_sha256
@@ -38,15 +38,18 @@ class Selection:
 class Plan:
     """A run's settings.
 
-    `find_faces(pixels, path)` gives a photo's faces and `detector` finds them again in the published file; `fmr` of
-    the jury's thresholds; `quality` 1..100 of JPEG, WebP and HEIC, None for the input's own; `targets`: photos of the
-    person to impersonate; `references`: other photos of the people, to judge against.
+    `detector` (`detector_name` in the record) finds a photo's faces, unless `faces_from`, a file of boxes, gives them,
+    and finds them again in the published file; `fmr` of the jury's thresholds; `quality` 1..100 of JPEG, WebP and
+    HEIC, None for the input's own; `target`: a photo of the person to impersonate; `references`: other photos of the
+    people, to judge against. Raises ``SettingError`` when the method needs a target and there is none, or the other
+    way round.
     """
 
     method: Method
     surrogates: tuple[Recognizer, ...]
     jury: tuple[Recognizer, ...]
     detector: Detector
+    detector_name: str = "dlib"
     faces_from: Path | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     selection: Selection = Selection()
@@ -58,6 +61,12 @@ class Plan:
     force: bool = False
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.method.aim == "targeted" and self.target is None:
+            raise SettingError(f"{self.method.name} steers toward another person; give a photo with --target.")
+        if self.method.aim == "untargeted" and self.target is not None:
+            raise SettingError(f"{self.method.name} only steers away from the person; leave --target out.")
+
     def record(self) -> dict[str, Any]:
         """Everything that decides the output, as plain values."""
         return {
@@ -66,6 +75,8 @@ class Plan:
             "settings": {**self.method.settings, **self.settings},
             "surrogates": {r.name: r.card.sha256 for r in self.surrogates},
             "jury": {r.name: r.card.sha256 for r in self.jury},
+            "thresholds": {r.name: t.value for r in self.jury for t in r.card.thresholds if t.fmr == self.fmr},
+            "detector": self.detector_name,
             "faces_from": _content(self.faces_from),
             "only": sorted(self.selection.only),
             "except": sorted(self.selection.but),
@@ -94,11 +105,12 @@ def choose_recognizers(
 
     Raises ``RecognizerError`` when one would do both, or there is no surrogate, or a surrogate is a black box.
     """
-    jurors = [find(name) for name in jury]
-    makers = [find(name) for name in surrogates] or [card for card in _by_role("surrogate") if card.name not in jury]
+    jurors = _named(jury)
+    makers = _named(surrogates) or [card for card in _by_role("surrogate") if card.name not in jury]
+    weights = {card.sha256 for card in makers}  # two names for the same weights are one recognizer
     if not jurors:
-        jurors = [card for card in _by_role("juror") if card not in makers]
-    if both := {card.name for card in makers} & {card.name for card in jurors}:
+        jurors = [card for card in _by_role("juror") if card.sha256 not in weights]
+    if both := {card.name for card in jurors if card.sha256 in weights}:
         raise RecognizerError(
             f"{', '.join(sorted(both))} cannot both make a cloak and judge it; drop it from one side."
         )
@@ -109,7 +121,11 @@ def choose_recognizers(
 
 def choose_jury(names: Sequence[str] = ()) -> tuple[Recognizer, ...]:
     """The recognizers that judge, by name; where none are named, all whose cards make them jurors."""
-    return tuple(load(card) for card in ([find(name) for name in names] or _by_role("juror")))
+    return tuple(load(card) for card in (_named(names) or _by_role("juror")))
+
+
+def _named(names: Sequence[str]) -> list[Card]:
+    return [find(name) for name in dict.fromkeys(names)]
 
 
 def _by_role(role: Role) -> list[Card]:

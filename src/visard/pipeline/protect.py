@@ -12,7 +12,7 @@ from torch import Tensor
 from visard import photo
 from visard.audit import FaceVerdict, judge
 from visard.cloak import Faces, Objective, Task, dodging, embed, impersonation, mirrored_anchors
-from visard.errors import NoFaceError, SettingError
+from visard.errors import NoFaceError
 from visard.face import Face, FacePatches, Pixels, cut, paste, read_faces
 from visard.pipeline.plan import Plan
 
@@ -54,8 +54,11 @@ def protect(source: Path, output: Path, plan: Plan, watch: Callable[[float], Non
     has no (chosen) face, or the result cannot be written; then nothing is written.
     """
     start = time.perf_counter()
-    kind = photo.check_output(output, force=plan.force, source=source)
     original = photo.read(source)
+    kind = photo.check_output(output, force=plan.force, source=source)
+    references = [photo.read(path).pixels for path in plan.references]
+    for juror in plan.jury:
+        juror.threshold(plan.fmr)
     found = faces_of(original.pixels, source, plan)
     chosen = plan.selection.apply(found)
     if not chosen:
@@ -80,7 +83,7 @@ def protect(source: Path, output: Path, plan: Plan, watch: Callable[[float], Non
         plan.jury,
         plan.detector,
         fmr=plan.fmr,
-        references=[photo.read(path).pixels for path in plan.references],
+        references=references,
         numbers=[number for number, _ in chosen],
     )
     return Outcome(
@@ -113,7 +116,7 @@ def cloak_faces(
 ) -> Pixels:
     """The photo's pixels (H, W, C) uint8 with `faces` cloaked by the plan's method; the rest is untouched.
 
-    Raises ``SettingError`` when the method steers toward a target and the plan has none.
+    Raises ``SettingError`` when the method refuses a setting.
     """
     patches = cut(pixels, faces)
     targets = _targets(plan)
@@ -130,8 +133,6 @@ def cloak_faces(
 def _objective(plan: Plan, faces: Faces, targets: list[Tensor] | None) -> Objective:
     if targets is not None:
         return impersonation(plan.surrogates, targets)
-    if plan.method.aim == "targeted":
-        raise SettingError(f"{plan.method.name} steers toward another person; give a photo with --target.")
     return dodging(plan.surrogates, mirrored_anchors(plan.surrogates, faces))
 
 
@@ -139,8 +140,6 @@ def _targets(plan: Plan) -> list[Tensor] | None:
     """The embeddings (1, D) of the person to impersonate, one per surrogate."""
     if plan.target is None:
         return None
-    if plan.method.aim == "untargeted":
-        raise SettingError(f"{plan.method.name} only steers away from the person; leave --target out.")
     pixels = photo.read(plan.target).pixels
     found = plan.detector(pixels)
     if not found:

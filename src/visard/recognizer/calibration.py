@@ -103,7 +103,6 @@ def _threshold(
     recognizer: Recognizer, genuine: Scores, impostor: Scores, fmr: float, people: int, dataset: str
 ) -> Threshold:
     value = threshold_at_fmr(impostor, fmr)
-    fnmr = fnmr_at(genuine, value) if len(genuine) else float("nan")
     return Threshold(
         fmr=fmr,
         value=math.ceil(value * 1e6) / 1e6,  # rounded up: the rate must not rise
@@ -111,5 +110,5 @@ def _threshold(
         people=people,
         dataset=dataset,
         sha256=recognizer.card.sha256,
-        fnmr=round(fnmr, 5),
+        fnmr=round(fnmr_at(genuine, value), 5) if len(genuine) else None,
     )

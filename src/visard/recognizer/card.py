@@ -76,7 +76,7 @@ class Threshold:
 
     `value`: cosine in [-1, 1]; a pair matches at or above it. `fmr`: the false match rate aimed at, over `pairs`
     impostor pairs of `people` people of `dataset`; `sha256` of the recognizer that was calibrated; `fnmr`: the
-    false non-match rate there, over the same people's genuine pairs.
+    false non-match rate there, over the same people's genuine pairs, None if there were none.
     """
 
     fmr: float
@@ -85,7 +85,7 @@ class Threshold:
     people: int
     dataset: str
     sha256: str
-    fnmr: float
+    fnmr: float | None
 
 
 def parse_card(entry: Mapping[str, Any], **overrides: Any) -> Card:

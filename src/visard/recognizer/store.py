@@ -86,8 +86,6 @@ def ready(card: Card) -> bool:
 
 def load(card: Card) -> Recognizer:
     """The recognizer of a card, its weights checked against their sha256; raises ``WeightsError``."""
-    # some networks hold denormal weights, which are slow on CPUs and worth nothing
-    torch.set_flush_denormal(True)
     path = weights(card)
     if not path.is_file():
         raise WeightsError(f"{card.name}: its weights file {path} is missing; add it again with: visard models add.")

@@ -17,7 +17,7 @@ def i_fgvm(
     task: Task,
     *,
     eps: float = 8 / 255,
-    alpha: float = 1.0,
+    alpha: float = 3.0,
     steps: int = 20,
 ) -> Tensor:
     """`steps` steps of `alpha` times the gradient within `eps` in [0, 1]."""

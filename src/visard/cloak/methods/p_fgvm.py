@@ -21,8 +21,8 @@ from visard.cloak.objective import Faces
 def p_fgvm(
     task: Task,
     *,
-    alpha: float = 1.0,
-    realism: float = 0.01,
+    alpha: float = 3.0,
+    realism: float = 0.1,
     steps: int = 20,
     from_noise: bool = False,
 ) -> Tensor:

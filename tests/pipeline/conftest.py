@@ -1,0 +1,42 @@
+"""A store with jurors of known verdict, and plans that take little time."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rig import DLIB, install_jurors
+from visard.cloak import find
+from visard.pipeline import Plan, choose_recognizers
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the jurors `blind` (matches nothing) and `sharp` (matches everything)."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISARD_HOME", str(folder / "home"))
+        install_jurors(folder)
+    return folder / "home"
+
+
+@pytest.fixture(autouse=True)
+def home(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISARD_HOME", str(installed))
+
+
+@pytest.fixture(scope="session")
+def plan(installed: Path) -> Callable[..., Plan]:
+    """Makes a plan of three steps, judged by nobody unless a jury is named."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISARD_HOME", str(installed))
+        surrogates, blind_and_sharp = choose_recognizers()
+    jurors = {juror.name: juror for juror in blind_and_sharp}
+
+    def make(method: str = "visard", jury: tuple[str, ...] = (), **changes: Any) -> Plan:
+        settings = {"steps": 3} if method == "visard" else {}
+        given = {"settings": settings, "detector": DLIB, **changes}
+        return Plan(find(method), surrogates, tuple(jurors[name] for name in jury), **given)
+
+    return make

@@ -1,0 +1,54 @@
+"""Every command and every snippet of the README runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from skimage import data
+from typer.testing import CliRunner
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+SHELL = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = [line.split("#")[0].strip() for block in SHELL for line in block.splitlines()]
+PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A folder with the photos that the README speaks of; no recognizer added, few steps for speed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VISARD_HOME", str(tmp_path / "home"))
+    photo = Image.fromarray(data.astronaut())
+    group = Image.new("RGB", (1536, 512))
+    for i in range(3):
+        group.paste(photo, (512 * i, 0))
+    (tmp_path / "photos").mkdir()
+    for name in ("holiday.jpg", "original.jpg", "protected.jpg", "other.jpg", "photos/1.jpg", "photos/2.png"):
+        photo.save(tmp_path / name)
+    photo.save(tmp_path / "portrait.png")
+    group.save(tmp_path / "group.jpg")
+    return tmp_path
+
+
+def test_the_readme_has_its_commands():
+    assert len(COMMANDS) >= 8
+    assert len(PYTHON) == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command, desk):
+    from visard.cli.commands import app
+
+    result = CliRunner().invoke(app, shlex.split(command)[1:])
+    # nobody judges here: what is protected is "not judged", which is exit code 1
+    expected = 1 if shlex.split(command)[1] in ("protect", "audit") else 0
+    assert result.exit_code == expected, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+def test_snippet(desk, capsys):
+    exec(compile(PYTHON[0], "README.md", "exec"), {})
+    assert "not judged" in capsys.readouterr().out
+    assert (desk / "holiday.safe.jpg").is_file()
