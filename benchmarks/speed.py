@@ -135,7 +135,8 @@ def command(photo: Path, *options: str) -> tuple[float, float]:
     script = (
         "import resource, subprocess, sys, time; t = time.perf_counter(); "
         "done = subprocess.run([sys.executable, '-m', 'visard', *sys.argv[1:]], capture_output=True, text=True); "
-        "print(time.perf_counter() - t, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, done.returncode);"
+        "print(time.perf_counter() - t, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, "
+        "done.returncode);"
         "print(done.stdout, done.stderr, file=sys.stderr)"
     )
     words = [sys.executable, "-c", script, "protect", str(photo), "--force", *options]

@@ -11,8 +11,8 @@ import argparse
 from itertools import product
 
 import torch
-from common import table, trials
 
+from common import table, trials
 from visard import photo
 from visard.cloak import Faces, Task, dodging, embed, find, mirrored_anchors, own_anchors
 from visard.face import aligned_crop, cut

@@ -7,6 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+_TEXTURE_WINDOW, _NEARBY = 7, 5  # pixels of the patch
+
+
 @dataclass(frozen=True, slots=True)
 class Linf:
     """No channel of a pixel changes by more than `eps`, in [0, 1]: one number, or one per pixel (N, 1, H, W)."""
@@ -57,17 +60,26 @@ class Unbounded:
 Budget = Linf | L2 | Unbounded
 
 
-def texture_eps(pixels: Tensor, base: float, gain: float, cap: float, window: int = 7) -> Tensor:
-    """A budget per pixel (N, 1, H, W) that follows local texture: ``min(base + gain * local std, cap)``.
+def texture_eps(pixels: Tensor, base: float, gain: float, cap: float) -> Tensor:
+    """A budget per pixel (N, 1, H, W) that follows local texture: ``min(base + gain * texture, cap)``.
 
-    `pixels` (N, C, H, W) in [0, 1]; the deviation is of the luminance over a square `window`. The eye misses
-    changes in texture that it sees on smooth skin (contrast masking).
+    `pixels` (N, C, H, W) in [0, 1]. Texture is the deviation of the luminance from its local mean, and no more than
+    the least of it nearby: hair and cloth have it all around, the edge of a smooth cheek only on itself. The eye
+    misses in texture what it sees on smooth skin (contrast masking).
     """
     weights = pixels.new_tensor([0.299, 0.587, 0.114]) if pixels.shape[1] == 3 else pixels.new_ones(1)
     luminance = torch.einsum("nchw,c->nhw", pixels, weights)[:, None]
+    detail = luminance - _mean(luminance, _TEXTURE_WINDOW)
+    deviation = _mean(detail * detail, _TEXTURE_WINDOW).sqrt()
+    least = -F.max_pool2d(-_framed(deviation, _NEARBY), _NEARBY, stride=1)
+    return (base + gain * _mean(least, _NEARBY)).clamp(max=cap)
+
+
+def _mean(values: Tensor, window: int) -> Tensor:
+    """The mean over a square window around every pixel; (N, 1, H, W)."""
+    return F.avg_pool2d(_framed(values, window), window, stride=1)
+
+
+def _framed(values: Tensor, window: int) -> Tensor:
     pad = window // 2
-    padded = F.pad(luminance, (pad, pad, pad, pad), mode="reflect")
-    mean = F.avg_pool2d(padded, window, stride=1)
-    square = F.avg_pool2d(padded * padded, window, stride=1)
-    deviation = (square - mean * mean).clamp(min=0).sqrt()
-    return (base + gain * deviation).clamp(max=cap)
+    return F.pad(values, (pad, pad, pad, pad), mode="reflect")

@@ -43,3 +43,16 @@ def momentum(inner: Step, decay: float = 1.0) -> Step:
         return inner(memory[0])
 
     return step
+
+
+def muted(inner: Step, color: float) -> Step:
+    """`inner` on the gradient with its colored part, what is not common to the channels, reduced to a share `color`.
+
+    The eye sees colored noise where it misses gray noise.
+    """
+
+    def step(gradient: Tensor) -> Tensor:
+        gray = gradient.mean(dim=1, keepdim=True)
+        return inner(gray + color * (gradient - gray))
+
+    return step
