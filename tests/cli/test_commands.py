@@ -17,6 +17,7 @@ from rig import astronaut, install, save
 from tiny import tiny_onnx, write_card
 from visard import photo
 from visard.cli.commands import app
+from visard.cloak import find as find_method
 from visard.cloak import method_names
 from visard.recognizer import find
 
@@ -79,8 +80,7 @@ def test_all_protected(visard: Run, portrait: Path, tmp_path: Path) -> None:
     assert photo.read(tmp_path / "me.visard.jpg").pixels.shape == (512, 512, 3)
     report = strict_json((tmp_path / "new/report.json").read_text())
     assert report["run"]["method"] == "visard"
-    assert report["run"]["settings"]["steps"] == 2
-    assert report["run"]["settings"]["texture"] == 0.4
+    assert report["run"]["settings"] == {**find_method("visard").settings, "steps": 2}
     assert report["run"]["surrogates"] == {"dlib-resnet": find("dlib-resnet").sha256}
     assert report["run"]["jury"] == {"blind": find("blind").sha256}
     (row,) = report["photos"]
@@ -266,7 +266,7 @@ def test_methods(visard: Run) -> None:
     assert [line.split()[0] for line in out.splitlines()[1:] if line[:1].strip()] == method_names()
     rows = strict_json(visard("methods", "--json")[1])
     assert [row["name"] for row in rows] == method_names()
-    assert next(row for row in rows if row["name"] == "visard")["settings"]["steps"] == 30
+    assert [row["settings"] for row in rows] == [find_method(name).settings for name in method_names()]
 
 
 def test_models(visard: Run, tmp_path: Path) -> None:

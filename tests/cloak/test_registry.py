@@ -26,6 +26,27 @@ def test_unknown_names_and_settings_say_what_there_is():
         find("fgsm").check({"unheard-of": 1})
 
 
+@pytest.mark.parametrize(
+    ("method", "setting"),
+    [
+        ("bim", {"steps": 1.5}),
+        ("bim", {"steps": True}),
+        ("visard", {"base": -1}),
+        ("visard", {"base": float("nan")}),
+        ("p-fgvm", {"from_noise": 1}),
+        ("fgsm", {"eps": "8"}),
+    ],
+)
+def test_values_that_a_setting_cannot_take_are_refused(method, setting):
+    with pytest.raises(SettingError, match=next(iter(setting))):
+        find(method).check(setting)
+
+
+def test_values_that_a_setting_can_take_are_not():
+    find("bim").check({"steps": 3, "eps": 0, "alpha": 0.5})
+    find("p-fgvm").check({"from_noise": True})
+
+
 def outsiders_run(task, *, shade=0.1):
     return torch.full_like(task.faces.pixels, shade)
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,17 +44,11 @@ def test_threshold_ignores_order(case: tuple[np.ndarray, float], seed: int) -> N
     assert threshold_at_fmr(np.random.default_rng(seed).permutation(scores), fmr) == threshold_at_fmr(scores, fmr)
 
 
-@pytest.mark.parametrize("flush", [False, True])
 @pytest.mark.parametrize("score", [-1.0, 0.0, 0.25])
-def test_all_ties_let_nobody_in(score: float, flush: bool) -> None:
-    """Also at 0, and where torch flushes the numbers just above it to 0."""
+def test_all_ties_let_nobody_in(score: float) -> None:
     scores = np.full(1000, score, np.float32)
-    torch.set_flush_denormal(flush)
-    try:
-        threshold = threshold_at_fmr(scores, 0.1)
-        assert fmr_at(scores, threshold) == 0
-    finally:
-        torch.set_flush_denormal(False)
+    threshold = threshold_at_fmr(scores, 0.1)
+    assert fmr_at(scores, threshold) == 0
     assert threshold == pytest.approx(score)
 
 

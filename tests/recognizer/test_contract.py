@@ -17,7 +17,6 @@ from visard import recognizer as room
 from visard.errors import RecognizerError
 from visard.face import Face, dlib_hog
 from visard.recognizer import Recognizer, parse_card
-from visard.recognizer.base import embed_photo
 from visard.recognizer.onnx_graph import load_graph
 
 ASSETS = ["edgeface-xs", "mobileface-v2", "mobilefacenet-casia", "mobilefacenet-ms1m", "reid-retail-0095"]
@@ -107,13 +106,6 @@ def test_channel_order(recognizer: Recognizer, aligned: Tensor, embedded: Tensor
     swapped = Recognizer(replace(recognizer.card, channels=other), recognizer.network)
     torch.testing.assert_close(swapped.embed(aligned.flip(1)), embedded, atol=1e-5, rtol=0)
     assert not torch.allclose(swapped.embed(aligned), embedded, atol=1e-4)
-
-
-def test_embed_photo(recognizer: Recognizer, face: Face, embedded: Tensor) -> None:
-    both = embed_photo(recognizer, ASTRONAUT[0], [face.moved(1.2).frame, face.frame])
-    torch.testing.assert_close(both[1:], embedded, atol=1e-5, rtol=0)
-    assert both.shape == (2, recognizer.card.dim)
-    assert embed_photo(recognizer, ASTRONAUT[0], []).shape == (0, recognizer.card.dim)
 
 
 @pytest.mark.assets

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
 _TEXTURE_WINDOW, _NEARBY = 7, 5  # pixels of the patch
 
 

@@ -26,6 +26,13 @@ _BUILT_IN = {
     "p-fgvm": "visard.cloak.methods.p_fgvm:P_FGVM",
     "visard": "visard.cloak.methods.visard:VISARD",
 }
+# by the type of a setting's default: the types that it takes, and how they are called
+_KINDS: dict[type, tuple[Any, str]] = {
+    bool: (bool, "true or false"),
+    int: (int, "a whole number"),
+    type(None): (int, "a whole number"),
+    float: ((int, float), "a number"),
+}
 ENTRY_POINTS = "visard.cloaks"
 
 
@@ -49,13 +56,19 @@ class Method:
         return {name: p.default for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
 
     def check(self, settings: Mapping[str, Any]) -> None:
-        """Raises ``SettingError`` for a setting that the method does not have."""
-        for name in settings:
-            if name not in self.settings:
-                near = get_close_matches(name, self.settings, n=1)
+        """Raises ``SettingError`` for a setting that the method does not have, or a value that it cannot take."""
+        defaults = self.settings
+        for name, value in settings.items():
+            if name not in defaults:
+                near = get_close_matches(name, defaults, n=1)
                 hint = f' Did you mean "{near[0]}"?' if near else ""
-                known = ", ".join(self.settings) or "none"
+                known = ", ".join(defaults) or "none"
                 raise SettingError(f'{self.name} has no setting "{name}".{hint} It has: {known}.')
+            kind, words = _KINDS[type(defaults[name])]
+            if not isinstance(value, kind) or (isinstance(value, bool) != (kind is bool)):
+                raise SettingError(f"{self.name}: {name} takes {words}, got {value}.")
+            if not 0 <= value < float("inf"):
+                raise SettingError(f"{self.name}: {name} cannot be negative or infinite, got {value}.")
 
     def cloak(self, task: Task, **settings: Any) -> Tensor:
         """The change (N, C, H, W) that this method finds; raises ``SettingError`` for unknown settings."""

@@ -85,10 +85,11 @@ def check_output(path: Path, *, force: bool = False, source: Path | None = None)
         raise WriteError(f"{path} is a folder; name a file in it.")
     if not force and os.path.lexists(path):
         if source is not None and path.exists() and source.exists() and path.samefile(source):
-            raise WriteError(f"{path} is the input itself; choose another name or use force to overwrite it.")
-        raise WriteError(f"{path} exists already; choose another name or use force to overwrite it.")
+            raise WriteError(f"{path} is the input itself; choose another name or use --force.")
+        raise WriteError(f"{path} exists already; choose another name or use --force.")
     if not os.path.isdir(path.parent):  # noqa: PTH112 - as above
-        raise WriteError(f"{path} could not be written: {_REASONS[errno.ENOENT]}.")
+        reason = errno.ENOTDIR if os.path.lexists(path.parent) else errno.ENOENT
+        raise WriteError(f"{path} could not be written: {_REASONS[reason]}.")
     return kind
 
 

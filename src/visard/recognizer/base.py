@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from visard.errors import CalibrationError
 from visard.face import Template, warp
-from visard.face.template import Affine
 from visard.recognizer.card import Card, Threshold
 
 
@@ -62,19 +61,12 @@ class Recognizer(nn.Module):
 
     def threshold(self, fmr: float) -> Threshold:
         """The threshold calibrated at this false match rate; raises ``CalibrationError`` when there is none."""
-        for threshold in self.card.thresholds:
-            if threshold.fmr == fmr and threshold.sha256 == self.card.sha256:
-                return threshold
+        # a threshold of other weights under the same name is none
+        valid = {t.fmr: t for t in self.card.thresholds if t.sha256 == self.card.sha256}
+        if fmr in valid:
+            return valid[fmr]
+        there = ", ".join(f"{f:g}" for f in valid)
         raise CalibrationError(
-            f"{self.name} has no threshold at FMR {fmr:g}; "
-            f"run: visard calibrate --people FOLDER --recognizer {self.name}"
+            f"{self.name} has no threshold at FMR {fmr:g}{f' (it has {there})' if there else ''}; "
+            f"run: visard calibrate --people FOLDER --recognizer {self.name} --fmr {fmr:g}"
         )
-
-
-def embed_photo(recognizer: Recognizer, image: Tensor, frames: list[Affine]) -> Tensor:
-    """Embeddings (N, D) of the faces at `frames` (canonical frame -> photo) of one photo (C, H, W) in [0, 1]."""
-    if not frames:
-        return torch.empty(0, recognizer.card.dim)
-    maps = torch.stack([torch.from_numpy(frame).float() for frame in frames])
-    with torch.no_grad():
-        return torch.cat([recognizer.embed(recognizer.align(image[None], frame[None])) for frame in maps])
