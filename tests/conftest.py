@@ -1,4 +1,4 @@
-"""Test data that lives outside the repository."""
+"""What all tests share."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from rig import install_jurors
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +27,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the jurors `blind` (matches nothing) and `sharp` (matches everything)."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISARD_HOME", str(folder / "home"))
+        install_jurors(folder)
+    return folder / "home"

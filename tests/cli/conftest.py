@@ -6,20 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rig import install_jurors
 from visard.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the jurors `blind` (matches nothing) and `sharp` (matches everything)."""
-    folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VISARD_HOME", str(folder / "home"))
-        install_jurors(folder)
-    return folder / "home"
 
 
 @pytest.fixture(autouse=True)

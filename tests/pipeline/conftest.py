@@ -6,19 +6,9 @@ from typing import Any
 
 import pytest
 
-from rig import DLIB, install_jurors
+from rig import DLIB
 from visard.cloak import find
 from visard.pipeline import Plan, choose_recognizers
-
-
-@pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the jurors `blind` (matches nothing) and `sharp` (matches everything)."""
-    folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VISARD_HOME", str(folder / "home"))
-        install_jurors(folder)
-    return folder / "home"
 
 
 @pytest.fixture(autouse=True)
