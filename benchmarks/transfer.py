@@ -24,13 +24,13 @@ from visard.measure import ciede2000, clopper_pearson, ssim
 from visard.recognizer import Recognizer
 
 DEFAULT_RUNS = (
+    "visard level=5/255",
     "visard",
-    "visard base=1/255 texture=.27 cap=11/255",
-    "visard base=2/255 texture=.53 cap=21/255",
-    "mi-di-fgsm eps=8/255",
+    "visard level=9/255",
     "mi-di-fgsm eps=4/255",
+    "mi-di-fgsm eps=6/255",
+    "mi-di-fgsm eps=8/255",
     "bim eps=8/255",
-    "fgsm eps=8/255",
 )
 
 

@@ -79,13 +79,12 @@ def test_a_faces_cloak_does_not_depend_on_its_batch(name, surrogates):
 
 @settings(max_examples=12, deadline=None)
 @given(
-    base=st.floats(0, 8), texture=st.floats(0, 1), cap=st.floats(1, 30), steps=st.integers(1, 4), seed=st.integers(0, 9)
+    level=st.floats(0, 30), floor=st.floats(0, 9), cap=st.floats(1, 30), steps=st.integers(1, 4), seed=st.integers(0, 9)
 )
-def test_the_default_method_keeps_its_budget_per_pixel_at_every_step(
-    surrogates_module, base, texture, cap, steps, seed
-):
+def test_the_default_method_keeps_its_budget_per_pixel_at_every_step(surrogates_module, level, floor, cap, steps, seed):
     faces = made_faces(1, seed=seed, side=120)
-    eps = texture_eps(faces.pixels, base / 255, texture, cap / 255)
+    settings = {"level": level / 255, "floor": floor / 255, "cap": cap / 255}
+    eps = texture_eps(faces.pixels, **settings)
     assert float(eps.max()) <= cap / 255 + 1e-7
 
     def watch(_step, delta):
@@ -94,9 +93,7 @@ def test_the_default_method_keeps_its_budget_per_pixel_at_every_step(
         assert float((faces.pixels + delta).max()) <= 1
 
     objective = dodging(surrogates_module, own_anchors(surrogates_module, faces))
-    find("visard").cloak(
-        Task(faces, objective, watch=watch), base=base / 255, texture=texture, cap=cap / 255, steps=steps
-    )
+    find("visard").cloak(Task(faces, objective, watch=watch), steps=steps, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +101,23 @@ def surrogates_module(surrogates):
     return surrogates[:1]
 
 
-def test_texture_budget_is_smallest_on_flat_skin():
-    flat = torch.full((1, 3, 20, 20), 0.6)
-    noisy = (flat + 0.2 * torch.randn(1, 3, 20, 20, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
-    assert torch.allclose(texture_eps(flat, 0.01, 0.4, 0.06), torch.full((1, 1, 20, 20), 0.01), atol=1e-4)
-    assert float(texture_eps(noisy, 0.01, 0.4, 0.06).mean()) > 0.05
+def test_texture_budget_is_its_level_on_average_and_smallest_on_flat_skin():
+    pixels = torch.full((2, 3, 40, 40), 0.6)
+    noise = 0.1 * torch.randn(2, 1, 40, 20, generator=torch.Generator().manual_seed(0))
+    pixels[..., 20:] += noise * torch.tensor([1.0, 0.3]).view(2, 1, 1, 1)
+    eps = texture_eps(pixels, 0.02, 0.01, 1.0)
+    assert torch.allclose(eps.mean(dim=(1, 2, 3)), torch.full((2,), 0.02))
+    assert (eps[..., 30].mean(dim=2) > 3 * eps[..., 8].mean(dim=2)).all()
+    mask = torch.zeros(2, 1, 40, 40)
+    mask[..., 2:14] = 1  # only flat skin counts: there the budget is its level
+    assert torch.allclose(texture_eps(pixels, 0.02, 0.01, 1.0, mask)[..., 2:14], torch.tensor(0.02), atol=1e-3)
+
+
+def test_a_smooth_picture_with_one_edge_has_no_texture_beside_the_edge():
+    pixels = torch.full((1, 3, 40, 40), 0.3)
+    pixels[..., 20:] = 0.7
+    eps = texture_eps(pixels, 0.02, 0.01, 1.0)
+    assert float(eps[..., 12].max()) == pytest.approx(float(eps[..., 5].max()), rel=1e-3)
 
 
 def test_only_the_masked_part_counts(surrogates):

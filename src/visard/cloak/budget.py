@@ -59,19 +59,23 @@ class Unbounded:
 Budget = Linf | L2 | Unbounded
 
 
-def texture_eps(pixels: Tensor, base: float, gain: float, cap: float) -> Tensor:
-    """A budget per pixel (N, 1, H, W) that follows local texture: ``min(base + gain * texture, cap)``.
+def texture_eps(pixels: Tensor, level: float, floor: float, cap: float, mask: Tensor | None = None) -> Tensor:
+    """A budget per pixel (N, 1, H, W) that follows local texture: ``level * (floor + texture) / mean``, at most `cap`.
 
     `pixels` (N, C, H, W) in [0, 1]. Texture is the deviation of the luminance from its local mean, and no more than
     the least of it nearby: hair and cloth have it all around, the edge of a smooth cheek only on itself. The eye
-    misses in texture what it sees on smooth skin (contrast masking).
+    misses in texture what it sees on smooth skin (contrast masking). The mean is over each picture, weighed by `mask`
+    (N, 1, H, W): smooth and rough faces are changed alike, `level` on average.
     """
     weights = pixels.new_tensor([0.299, 0.587, 0.114]) if pixels.shape[1] == 3 else pixels.new_ones(1)
     luminance = torch.einsum("nchw,c->nhw", pixels, weights)[:, None]
     detail = luminance - _mean(luminance, _TEXTURE_WINDOW)
     deviation = _mean(detail * detail, _TEXTURE_WINDOW).sqrt()
     least = -F.max_pool2d(-_framed(deviation, _NEARBY), _NEARBY, stride=1)
-    return (base + gain * _mean(least, _NEARBY)).clamp(max=cap)
+    visible = floor + _mean(least, _NEARBY)
+    weight = torch.ones_like(visible) if mask is None else mask
+    mean = (visible * weight).sum(dim=(1, 2, 3), keepdim=True) / weight.sum(dim=(1, 2, 3), keepdim=True)
+    return (level * visible / mean.clamp(min=1e-6)).clamp(max=cap)
 
 
 def _mean(values: Tensor, window: int) -> Tensor:

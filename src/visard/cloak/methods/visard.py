@@ -19,19 +19,20 @@ from visard.cloak.transform import chain, jitter, resized
 def visard(
     task: Task,
     *,
-    base: float = 1.5 / 255,
-    texture: float = 0.9,
-    cap: float = 16 / 255,
+    level: float = 7 / 255,
+    floor: float = 1.7 / 255,
+    cap: float = 24 / 255,
     color: float = 0.4,
     steps: int = 30,
     reach: float = 4.0,
     decay: float = 0.7,
     smallest: float = 0.45,
 ) -> Tensor:
-    """`steps` steps; each pixel may change by `base` plus `texture` times the local texture, at most `cap`, all in
-    [0, 1]; all steps together could go `reach` times that far. `color`: share of the gradient's colored part that is
-    followed. Photos are expected to be posted at `smallest` to full size."""
-    eps = texture_eps(task.faces.pixels, base, texture, cap)
+    """`steps` steps. A pixel may change by `level` on average over the face, more in texture and less on smooth skin,
+    which counts as texture of deviation `floor`, and at most by `cap`; all in [0, 1]. All steps together could go
+    `reach` times that far. `color`: share of the gradient's colored part that is followed. Photos are expected to be
+    posted at `smallest` to full size."""
+    eps = texture_eps(task.faces.pixels, level, floor, cap, task.mask)
     descent = step.momentum(step.sign(eps * (reach / max(steps, 1))), decay)
     return descend(
         task,
