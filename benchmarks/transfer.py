@@ -24,9 +24,9 @@ from visard.measure import ciede2000, clopper_pearson, ssim
 from visard.recognizer import Recognizer
 
 DEFAULT_RUNS = (
-    "visard level=5/255",
+    "visard level=6/255",
     "visard",
-    "visard level=9/255",
+    "visard level=10/255",
     "mi-di-fgsm eps=4/255",
     "mi-di-fgsm eps=6/255",
     "mi-di-fgsm eps=8/255",

@@ -19,7 +19,7 @@ from visard.cloak.transform import chain, jitter, resized
 def visard(
     task: Task,
     *,
-    level: float = 7 / 255,
+    level: float = 8 / 255,
     floor: float = 1.7 / 255,
     cap: float = 24 / 255,
     color: float = 0.4,
