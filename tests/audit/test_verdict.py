@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rig import DLIB, astronaut, astronaut_face, color_juror, painted, threshold
-from visard.audit import CONDITIONS, JurorVerdict, judge
+from visard.audit import CONDITIONS, FaceVerdict, JurorVerdict, judge
 from visard.errors import CalibrationError, PhotoError
 from visard.face import Face, Pixels, find_again
 from visard.photo import jpeg_round_trip, resize
@@ -90,7 +90,7 @@ def test_json_form(portrait: Pixels, face: Face, dlib_resnet: Recognizer) -> Non
     assert content["jurors"][0] == {
         "juror": "dlib-resnet", "condition": "as saved", "before": 1.0, "after": 1.0,
         "threshold": round(dlib_resnet.threshold(1e-3).value, 4),
-        "fmr": 1e-3, "found": True, "protected": False,
+        "fmr": 1e-3, "found": True, "protected": False, "has_say": True,
     }  # fmt: skip
 
 
@@ -231,3 +231,18 @@ def test_visibility_is_measured_around_the_face(portrait: Pixels, face: Face) ->
     # the crop is about the photo's own scale, so little of the noise is averaged away: 20 log10(255 / 5) = 34.2
     assert 33 < near.psnr < 40
     assert 0.5 < near.ssim < 0.999
+
+
+def test_a_juror_that_missed_the_person_before_has_no_say() -> None:
+    """With a reference that it never matched, missing the cloaked face proves nothing."""
+
+    def juror(name: str, before: float) -> JurorVerdict:
+        return JurorVerdict(name, "as saved", before, after=0.1, threshold=0.3, fmr=1e-3, found=True)
+
+    def face(*jurors: JurorVerdict, references: int) -> FaceVerdict:
+        return FaceVerdict(1, (0, 0, 9, 9), jurors, references, ssim=1.0, psnr=40.0)
+
+    assert face(juror("a", 0.9), references=1).protected is True
+    assert face(juror("a", 0.2), references=1).protected is None
+    assert face(juror("a", 0.2), juror("b", 0.9), references=1).protected is True
+    assert face(juror("a", 0.2), references=0).protected is True

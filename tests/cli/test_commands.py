@@ -104,7 +104,7 @@ def test_nobody_to_judge(visard: Run, portrait: Path, tmp_path: Path) -> None:
     code, out, _ = visard("protect", portrait, *QUICK)
     assert code == 1
     assert "not judged" in out
-    assert "no juror is installed" in out
+    assert "no juror is there" in out
     assert "visard models add FILE.onnx --card CARD.json" in out
     assert (tmp_path / "me.visard.jpg").is_file()
 
@@ -203,7 +203,8 @@ def test_faces_drawn(visard: Run, tmp_path: Path, gray: bool) -> None:
     assert drawn.shape == (512, 512, 3)  # in color, on a gray photo too
     changed = (drawn != pixels).any(axis=2)
     rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
-    assert (columns[0], rows[0], columns[-1], rows[-1]) == (175, 76, 266, 167)
+    assert (columns[0], columns[-1], rows[-1]) == (175, 266, 167)
+    assert 40 < rows[0] < 76  # the number stands above the box
     assert not changed[120:160, 200:250].any()  # the face itself is left to see
     assert "exists already" in visard("faces", source, "--draw", tmp_path / "drawn.png")[2]
 
@@ -240,7 +241,8 @@ def test_audit(visard: Run, portrait: Path, tmp_path: Path) -> None:
     assert report["run"] == {"jury": {"sharp": find("sharp").sha256}, "fmr": 1e-3}
     assert report["photos"][0]["faces"][0]["psnr"] is None
     code, out, _ = visard("audit", portrait, portrait, "--jury", "blind", "--reference", portrait)
-    assert code == 0
+    assert code == 1  # it did not match before, so it has no say
+    assert "no say" in out
     assert "1 other photo(s)" in out
     assert "compared with its own original" not in out
     smaller = save(tmp_path / "small.png", astronaut()[:300])

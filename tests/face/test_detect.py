@@ -208,7 +208,7 @@ POINTS = CANONICAL_POINTS["arcface"].tolist()
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "could not be read as JSON.*should hold a list"),
+        (None, "does not exist"),
         ("{not json", "could not be read as JSON.*should hold a list"),
         (b"\xff\xfe\x00", "could not be read as JSON"),
         (7, "should hold a list"),

@@ -417,7 +417,7 @@ def test_find_lists_photos_below_a_folder(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     found = [path.relative_to(tmp_path).as_posix() for path in find(tmp_path)]
-    assert found == ["a.png", "b.JPG", "sub/c.heic", "sub/deep/d.Tiff"]
+    assert found == ["a.png", "b.JPG", "f.gif", "sub/c.heic", "sub/deep/d.Tiff"]
 
 
 def test_find_needs_a_folder(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from rig import install, threshold
 from tiny import tiny_onnx, write_card
 from visard.errors import CardError, NoFaceError, RecognizerError, SettingError, UnknownRecognizerError
 from visard.face import Face
-from visard.pipeline import Plan, Selection, choose_jury, choose_recognizers
+from visard.pipeline import Plan, Selection, choose_jury, choose_recognizers, uncalibrated
 from visard.recognizer import add, find, store_thresholds
 
 
@@ -67,6 +67,7 @@ def test_roles_decide_where_no_names_are_given() -> None:
     assert [r.name for r in surrogates] == ["dlib-resnet"]
     assert [r.name for r in jury] == ["blind", "sharp"]
     assert [r.name for r in choose_jury()] == ["blind", "sharp"]
+    assert choose_jury(["none"]) == choose_recognizers(jury=["none"])[1] == ()
     surrogates, jury = choose_recognizers(surrogates=["sharp"])
     assert ([r.name for r in surrogates], [r.name for r in jury]) == (["sharp"], ["blind"])
     surrogates, jury = choose_recognizers(["sharp", "sharp"], ["dlib-resnet", "blind", "blind"])
@@ -93,7 +94,9 @@ def test_another_name_does_not_put_a_surrogate_on_the_jury(empty_store: Path) ->
     assert jury == ()
     with pytest.raises(RecognizerError, match="judge cannot both"):
         choose_recognizers(["maker"], ["judge"])
-    assert [r.name for r in choose_recognizers(["dlib-resnet"])[1]] == ["judge"]
+    assert choose_recognizers(["dlib-resnet"])[1] == ()  # it has no threshold yet
+    assert uncalibrated(1e-3) == ["judge"]
+    assert [r.name for r in choose_recognizers(["dlib-resnet"], ["judge"])[1]] == ["judge"]
 
 
 def test_a_black_box_judges_but_never_makes(empty_store: Path) -> None:

@@ -194,7 +194,7 @@ def fixed_size_onnx(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "could not be read as JSON"),
+        (None, "does not exist"),
         ("{no", "could not be read as JSON"),
         (b"\xff\xfe", "could not be read as JSON"),
         ("[]", "should hold a JSON object"),

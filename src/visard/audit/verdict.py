@@ -70,8 +70,13 @@ class FaceVerdict:
 
     @property
     def protected(self) -> bool | None:
-        """Whether every juror misses the face under every condition; None when there was no juror."""
-        return all(v.protected for v in self.jurors) if self.jurors else None
+        """Whether every juror misses the face under every condition; None when none has a say."""
+        voices = [verdict for verdict in self.jurors if self.has_say(verdict)]
+        return all(verdict.protected for verdict in voices) if voices else None
+
+    def has_say(self, verdict: JurorVerdict) -> bool:
+        """Whether a juror's verdict proves anything: one that missed the person before the cloak does not."""
+        return not self.references or verdict.before >= verdict.threshold
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -81,7 +86,7 @@ class FaceVerdict:
             "references": self.references,
             "ssim": round(self.ssim, 4),
             "psnr": round(self.psnr, 2) if np.isfinite(self.psnr) else None,
-            "jurors": [verdict.to_json() for verdict in self.jurors],
+            "jurors": [{**verdict.to_json(), "has_say": self.has_say(verdict)} for verdict in self.jurors],
         }
 
 

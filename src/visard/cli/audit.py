@@ -10,7 +10,7 @@ from visard.audit import judge
 from visard.cli import arguments, report, show
 from visard.errors import NoFaceError
 from visard.face import read_faces
-from visard.pipeline import Outcome, choose_jury, status_of
+from visard.pipeline import Outcome, choose_jury, read_reference, status_of, uncalibrated
 
 
 def run(
@@ -24,13 +24,15 @@ def run(
     fmr: float,
 ) -> None:
     """Judge the protected photo, print the verdict, exit with its code."""
-    jurors = choose_jury(jury)
+    report.check(report_file)
+    jurors = choose_jury(jury, fmr)
+    show.left_out(uncalibrated(fmr) if not jury else [], fmr)
     detect = arguments.detector(detector)
     before, after = photo.read(original).pixels, photo.read(protected).pixels
     faces = detect(before) if boxes is None else read_faces(boxes, before, original.name)
     if not faces:
         raise NoFaceError(f"{original}: no face was found; give boxes with --boxes, or another detector.")
-    others = [photo.read(path).pixels for path in references]
+    others = [read_reference(path, detect) for path in references]
     verdicts = judge(before, after, faces, jurors, detect, fmr=fmr, references=others)
     outcome = Outcome(original, status_of(verdicts), protected, faces=tuple(verdicts)).to_json()
     show.outcome(outcome, jurors)

@@ -22,8 +22,10 @@ app.add_typer(models, name="models")
 DetectorOption = Annotated[
     str, typer.Option("--detector", metavar="NAME", help='"dlib", "yunet:FILE.onnx", or "aligned" for aligned crops.')
 ]
-JuryOption = Annotated[str, typer.Option("--jury", metavar="A,B", help="Recognizers that judge (default: by card).")]
-FmrOption = Annotated[float, typer.Option("--fmr", help="False match rate of the jury's thresholds.")]
+JuryOption = Annotated[
+    str, typer.Option("--jury", metavar="A,B", help='Recognizers that judge, or "none" (default: by card).')
+]
+FmrOption = Annotated[float, typer.Option("--fmr", min=0, max=1, help="False match rate of the jury's thresholds.")]
 ReferenceOption = Annotated[
     list[Path] | None,
     typer.Option("--reference", metavar="PHOTO", help="Another photo of the person, to judge against; repeatable."),
@@ -188,5 +190,5 @@ def models_add(
 
     added = add(file, card, role=arguments.role(role), black_box=black_box)
     typer.echo(f"Added {added.name} as a {added.role} ({added.dim}-d, license: {added.license}).")
-    if not added.thresholds:
+    if added.role == "juror" and not added.thresholds:
         typer.echo(f"Give it thresholds: visard calibrate --people FOLDER --recognizer {added.name}")

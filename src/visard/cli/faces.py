@@ -35,7 +35,9 @@ def run(path: Path, draw: Path | None, save: Path | None, detector: str, as_json
     elif found:
         show.faces(found)
     if not found:
-        raise NoFaceError(f"{path}: no face was found; give boxes to visard protect with --boxes.")
+        raise NoFaceError(
+            f"{path}: no face was found; try another --detector, or give boxes to visard protect with --boxes."
+        )
 
 
 def _draw(pixels: Pixels, faces: list[Face]) -> Pixels:
@@ -45,8 +47,10 @@ def _draw(pixels: Pixels, faces: list[Face]) -> Pixels:
     for number, face in enumerate(faces, start=1):
         side = face.box[2] - face.box[0]
         width = max(2, round(side / 60))
-        font = ImageFont.load_default(size=max(12, round(side / 5)))
-        corner = (face.box[0] + 2 * width, face.box[1] + width)
+        size = max(12, round(side / 5))
+        font = ImageFont.load_default(size=size)
+        # above the box, so that the number hides no face
+        corner = (face.box[0] + width, max(0, face.box[1] - 1.3 * size - width))
         pen.rectangle(face.box, outline=_COLOR, width=width)
         pen.rectangle(pen.textbbox(corner, str(number), font=font), fill=(0, 0, 0))
         pen.text(corner, str(number), fill=_COLOR, font=font)

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from visard.cli import arguments, report, show
 from visard.cloak import find
-from visard.pipeline import LEDGER, Plan, Row, Selection, choose_recognizers, jobs, protect_all
+from visard.pipeline import LEDGER, Plan, Row, Selection, choose_recognizers, jobs, protect_all, uncalibrated
 
 
 def build_plan(
@@ -23,12 +23,14 @@ def build_plan(
     only: frozenset[int],
     but: frozenset[int],
     references: Sequence[Path],
+    fmr: float,
     **rest: Any,
 ) -> Plan:
     """The plan that the options ask for; raises ``VisardError`` before any photo is touched."""
     chosen = find(method)
     chosen.check(settings)
-    makers, judges = choose_recognizers(surrogates, jury)
+    makers, judges = choose_recognizers(surrogates, jury, fmr)
+    show.left_out(uncalibrated(fmr) if not jury else [], fmr)
     return Plan(
         method=chosen,
         settings=settings,
@@ -39,15 +41,17 @@ def build_plan(
         faces_from=boxes,
         selection=Selection(only, but),
         references=tuple(references),
+        fmr=fmr,
         **rest,
     )
 
 
 def run(photos: Sequence[Path], output: Path | None, report_file: Path | None, plan: Plan) -> None:
     """Protect the photos, print the verdict, exit with its code."""
+    planned = jobs(photos, output)
+    report.check(report_file)
     for juror in plan.jury:
         juror.threshold(plan.fmr)  # a juror without a threshold is found out before the work, not after
-    planned = jobs(photos, output)
     folder = output if output is not None and planned[0][1] != output else None
     rows: list[Row] = []
     with Progress(

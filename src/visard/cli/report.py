@@ -8,8 +8,22 @@ from typing import Any
 from visard.errors import WriteError
 
 
+def check(path: Path | None) -> None:
+    """Raises ``WriteError`` when something else than a report is in the place of the report, before any work."""
+    if path is None or not path.exists():
+        return
+    if path.is_dir():
+        raise WriteError(f"{path} is a folder; name a file in it for the report.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict) or not {"run", "photos"} <= content.keys():
+        raise WriteError(f"{path} exists already and is no report of visard; choose another name for the report.")
+
+
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` as JSON to `path`, replacing what is there."""
+    """Write `content` as JSON to `path`, replacing an earlier report."""
     text = json.dumps(content, indent=1) + "\n"
     partial = path.with_name(f".{path.name}.tmp")
     try:

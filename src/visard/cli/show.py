@@ -18,8 +18,12 @@ from visard.recognizer import Card, Recognizer, Threshold
 _COLORS = {"protected": "green", "not protected": "red", "not judged": "yellow", "no face": "yellow", "failed": "red"}
 _PROTECTED = {True: "protected", False: "not protected", None: "not judged"}
 _NO_JURY = (
-    "Nobody could judge this: no juror is installed, and a recognizer that made the cloak never judges it. "
+    "Nobody could judge this: no juror is there, and a recognizer that made the cloak never judges it. "
     "Add one with: visard models add FILE.onnx --card CARD.json"
+)
+_MORE = (
+    "To protect more: make the cloak with more recognizers (visard models add FILE.onnx --card CARD.json "
+    "--role surrogate), or a stronger one (--set level=11/255)."
 )
 
 
@@ -69,13 +73,14 @@ def _jurors(face: Mapping[str, Any]) -> Table:
     for row in face["jurors"]:
         by_juror.setdefault(row["juror"], []).append(row)
     for name, rows in by_juror.items():
-        protected = all(row["protected"] for row in rows)
+        voices = [row["protected"] for row in rows if row["has_say"]]
+        verdict = _colored(_PROTECTED[all(voices)]) if voices else "[yellow]no say[/]"
         table.add_row(
             name,
             f"{rows[0]['before']:.2f}",
             *[_after(row) for row in rows],
             f"{rows[0]['threshold']:.2f}",
-            _colored(_PROTECTED[protected]),
+            verdict,
         )
     return table
 
@@ -100,19 +105,28 @@ def _closing(faces: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer], con
             "[dim]A face without --reference photos is compared with its own original, the hardest case for a cloak; "
             "a search would hold other photos of the person.[/]"
         )
-    missed = {
-        j["juror"] for face in faces if face["references"] for j in face["jurors"] if j["before"] < j["threshold"]
-    }
+    missed = {row["juror"] for row in rows if not row["has_say"]}
     if missed:
         console.print(
-            f"[yellow]{', '.join(sorted(missed))} did not match the --reference photos even before, so that it misses "
+            f"[yellow]{', '.join(sorted(missed))} did not match the --reference photos even before: that it misses "
             "them now proves nothing; give other photos of the person.[/]"
         )
-    if all(face["protected"] for face in faces):
+    if any(face["protected"] is False for face in faces):
+        console.print(_MORE)
+    if not missed and all(face["protected"] for face in faces):
         console.print(
             f"{len(jury)} of {len(jury)} juror(s) miss every face. One more recognizer of their kind would be fooled "
             f"with a chance of at least {new_juror_bound(len(jury)):.0%} (95 % confidence), no more is known; and "
             "recognizers get better, a posted photo does not."
+        )
+
+
+def left_out(names: Sequence[str], fmr: float) -> None:
+    """Jurors that cannot judge yet."""
+    if names:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(
+            f"[yellow]Without a say: {', '.join(names)}, which {'has' if len(names) == 1 else 'have'} no threshold at "
+            f"FMR {fmr:g} yet; run: visard calibrate --people FOLDER --fmr {fmr:g}[/]"
         )
 
 
@@ -137,6 +151,8 @@ def totals(photos: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer]) -> N
     console.print(f"\n{len(photos)} photos: {counts}. {protected} of {len(faces)} faces protected.")
     if not jury and faces:
         console.print(f"[yellow]{_NO_JURY}[/]")
+    elif protected < len(faces):
+        console.print(_MORE)
 
 
 def faces(found: Sequence[Face]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from visard.errors import PhotoError, WriteError
 from visard.photo.encode import encode
-from visard.photo.formats import FORMATS, SUFFIXES
+from visard.photo.formats import FORMATS, REFUSED, SUFFIXES
 from visard.photo.types import Photo
 
 _REASONS = {
@@ -25,6 +25,8 @@ _REASONS = {
 def find(folder: str | os.PathLike[str]) -> list[Path]:
     """The photos below `folder` by their suffixes, sorted; hidden files and folders are skipped.
 
+    Pictures of kinds that `read` refuses are among them: who asked for a folder should hear of each.
+
     Raises PhotoError if `folder` or one below it is missing, no folder, or may not be read.
     """
 
@@ -35,7 +37,7 @@ def find(folder: str | os.PathLike[str]) -> list[Path]:
     for parent, folders, names in os.walk(folder, onerror=stop):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths = (Path(parent, name) for name in names if not name.startswith("."))
-        photos.extend(path for path in paths if path.suffix.lower() in SUFFIXES)
+        photos.extend(path for path in paths if path.suffix.lower() in SUFFIXES | REFUSED)
     return sorted(photos)
 
 

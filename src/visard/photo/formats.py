@@ -24,6 +24,9 @@ LOSSY = frozenset({"JPEG", "WEBP", "HEIF"})
 SUFFIXES = frozenset(FORMATS)
 """The lower-case suffixes of the photos that visard reads and writes."""
 
+REFUSED = frozenset({".gif", ".avif"})
+"""The lower-case suffixes of pictures that visard knows and refuses with a reason."""
+
 _SIGNATURES = {
     "JPEG": rb"\xff\xd8\xff",
     "PNG": rb"\x89PNG\r\n\x1a\n",

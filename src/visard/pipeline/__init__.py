@@ -1,8 +1,8 @@
 """The pipeline: photo in, faces, cloak, photo out, verdict; one photo or many."""
 
 from visard.pipeline.batch import LEDGER, Row, jobs, protect_all
-from visard.pipeline.plan import Plan, Selection, choose_jury, choose_recognizers
-from visard.pipeline.protect import Outcome, cloak_faces, faces_of, protect, status_of
+from visard.pipeline.plan import Plan, Selection, choose_jury, choose_recognizers, uncalibrated
+from visard.pipeline.protect import Outcome, cloak_faces, faces_of, protect, read_reference, status_of
 
 __all__ = [
     "LEDGER",
@@ -17,5 +17,7 @@ __all__ = [
     "jobs",
     "protect",
     "protect_all",
+    "read_reference",
     "status_of",
+    "uncalibrated",
 ]

@@ -43,6 +43,9 @@ def jobs(inputs: Sequence[Path], output: Path | None) -> list[Job]:
     found = list(dict.fromkeys(found))
     if output is None:
         return [(p, p.with_name(f"{p.stem}{MARK}{p.suffix}")) for p, _ in found]
+    one_photo = len(found) == 1 and inputs[0].is_file()
+    if one_photo and output.suffix and output.suffix.lower() not in photo.SUFFIXES and not output.exists():
+        raise PhotoError(f"{output} must end in one of {', '.join(sorted(photo.SUFFIXES))}, or be an existing folder.")
     single_file = output.suffix.lower() in photo.SUFFIXES and not output.is_dir()
     if single_file and len(found) > 1:
         raise PhotoError(f"{output} is one file, but there are {len(found)} photos; give a folder with -o.")
@@ -107,7 +110,7 @@ def protect_all(
             )
         entry = outcome.to_json()
         if ledger is not None:
-            with suppress(OSError):  # without its entry the photo is protected all the same
+            with suppress(OSError, WriteError):  # without its entry the photo is protected all the same
                 if outcome.output is not None:
                     _append(ledger, {"plan": fingerprint, **_hashes(source, output), "outcome": entry})
                 elif not output.exists():  # what is put there from now on is not ours
@@ -148,5 +151,8 @@ def _read_ledger(ledger: Path | None) -> dict[str, dict[str, Any]]:
 
 def _append(ledger: Path, entry: dict[str, Any]) -> None:
     # a newline first: the last line may be half of one
-    with ledger.open("a", encoding="utf-8") as file:
-        file.write("\n" + json.dumps(entry))
+    try:
+        with ledger.open("a", encoding="utf-8") as file:
+            file.write("\n" + json.dumps(entry))
+    except OSError as error:
+        raise WriteError(f"{ledger.parent} may not be written to ({error.strerror}); choose another folder.") from error

@@ -99,17 +99,18 @@ def _content(path: Path | None) -> dict[str, str] | None:
 
 
 def choose_recognizers(
-    surrogates: Sequence[str] = (), jury: Sequence[str] = ()
+    surrogates: Sequence[str] = (), jury: Sequence[str] = (), fmr: float = 1e-3
 ) -> tuple[tuple[Recognizer, ...], tuple[Recognizer, ...]]:
     """The recognizers that make and that judge a cloak, by name; where none are named, by their cards' roles.
 
-    Raises ``RecognizerError`` when one would do both, or there is no surrogate, or a surrogate is a black box.
+    The jury "none" is nobody; a juror by role judges once it has a threshold at `fmr`. Raises ``RecognizerError``
+    when one would do both, or there is no surrogate, or a surrogate is a black box.
     """
     jurors = _named(jury)
     makers = _named(surrogates) or [card for card in _by_role("surrogate") if card.name not in jury]
     weights = {card.sha256 for card in makers}  # two names for the same weights are one recognizer
-    if not jurors:
-        jurors = [card for card in _by_role("juror") if card.sha256 not in weights]
+    if not jury:
+        jurors = [card for card in _calibrated_jurors(fmr) if card.sha256 not in weights]
     if both := {card.name for card in jurors if card.sha256 in weights}:
         raise RecognizerError(
             f"{', '.join(sorted(both))} cannot both make a cloak and judge it; drop it from one side."
@@ -119,13 +120,23 @@ def choose_recognizers(
     return tuple(_surrogate(card) for card in makers), tuple(load(card) for card in jurors)
 
 
-def choose_jury(names: Sequence[str] = ()) -> tuple[Recognizer, ...]:
-    """The recognizers that judge, by name; where none are named, all whose cards make them jurors."""
-    return tuple(load(card) for card in (_named(names) or _by_role("juror")))
+def choose_jury(names: Sequence[str] = (), fmr: float = 1e-3) -> tuple[Recognizer, ...]:
+    """The recognizers that judge, by name; where none are named, all jurors with a threshold at `fmr`."""
+    return tuple(load(card) for card in (_named(names) if names else _calibrated_jurors(fmr)))
+
+
+def uncalibrated(fmr: float) -> list[str]:
+    """The names of the jurors that cannot judge, since they have no threshold at `fmr`."""
+    judging = _calibrated_jurors(fmr)
+    return [card.name for card in _by_role("juror") if card not in judging]
+
+
+def _calibrated_jurors(fmr: float) -> list[Card]:
+    return [card for card in _by_role("juror") if fmr in card.valid_thresholds]
 
 
 def _named(names: Sequence[str]) -> list[Card]:
-    return [find(name) for name in dict.fromkeys(names)]
+    return [] if list(names) == ["none"] else [find(name) for name in dict.fromkeys(names)]
 
 
 def _by_role(role: Role) -> list[Card]:

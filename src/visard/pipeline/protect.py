@@ -13,7 +13,7 @@ from visard import photo
 from visard.audit import FaceVerdict, judge
 from visard.cloak import Faces, Objective, Task, dodging, embed, impersonation, mirrored_anchors
 from visard.errors import NoFaceError
-from visard.face import Face, FacePatches, Pixels, cut, paste, read_faces
+from visard.face import Detector, Face, FacePatches, Pixels, cut, paste, read_faces
 from visard.pipeline.plan import Plan
 
 Status = Literal["protected", "not protected", "not judged", "no face", "failed"]
@@ -56,7 +56,7 @@ def protect(source: Path, output: Path, plan: Plan, watch: Callable[[float], Non
     start = time.perf_counter()
     original = photo.read(source)
     kind = photo.check_output(output, force=plan.force, source=source)
-    references = [photo.read(path).pixels for path in plan.references]
+    references = [read_reference(path, plan.detector) for path in plan.references]
     for juror in plan.jury:
         juror.threshold(plan.fmr)
     found = faces_of(original.pixels, source, plan)
@@ -95,6 +95,14 @@ def protect(source: Path, output: Path, plan: Plan, watch: Callable[[float], Non
         seconds=time.perf_counter() - start,
         cloak_seconds=cloak_seconds,
     )
+
+
+def read_reference(path: Path, detector: Detector) -> Pixels:
+    """The pixels of another photo of a person; raises ``NoFaceError`` when it shows no face."""
+    pixels = photo.read(path).pixels
+    if not detector(pixels):
+        raise NoFaceError(f"{path}: no face was found in this reference; give another photo.")
+    return pixels
 
 
 def faces_of(pixels: Pixels, source: Path, plan: Plan) -> list[Face]:

@@ -61,8 +61,7 @@ class Recognizer(nn.Module):
 
     def threshold(self, fmr: float) -> Threshold:
         """The threshold calibrated at this false match rate; raises ``CalibrationError`` when there is none."""
-        # a threshold of other weights under the same name is none
-        valid = {t.fmr: t for t in self.card.thresholds if t.sha256 == self.card.sha256}
+        valid = self.card.valid_thresholds
         if fmr in valid:
             return valid[fmr]
         there = ", ".join(f"{f:g}" for f in valid)

@@ -66,6 +66,11 @@ class Card:
     def template(self) -> Template:
         return Template(self.input, self.crop)
 
+    @property
+    def valid_thresholds(self) -> dict[float, "Threshold"]:
+        """The thresholds by false match rate; one of other weights under the same name is none."""
+        return {t.fmr: t for t in self.thresholds if t.sha256 == self.sha256}
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -117,6 +122,8 @@ def find_card_entry(path: Path, sha256: str, file: str) -> dict[str, Any]:
     the one with this `sha256` is taken. Raises ``CardError``."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CardError(f"The card {path} does not exist; check the name.") from error
     except (OSError, ValueError) as error:
         raise CardError(f"The card {path} could not be read as JSON: {error}.") from error
     if not isinstance(content, dict):

@@ -22,7 +22,7 @@ def visard(
     level: float = 8 / 255,
     floor: float = 1.7 / 255,
     cap: float = 24 / 255,
-    color: float = 0.4,
+    color: float = 0.1,
     steps: int = 30,
     reach: float = 4.0,
     decay: float = 0.7,

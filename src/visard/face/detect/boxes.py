@@ -26,6 +26,8 @@ def read_faces(path: Path, pixels: Pixels, photo_name: str | None = None) -> lis
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LandmarkError(f"{path} does not exist; check the name.") from error
     except (OSError, ValueError) as error:
         raise LandmarkError(f"{path} could not be read as JSON ({error}); it should hold {_FORM}.") from error
     if isinstance(content, dict):
