@@ -11,6 +11,7 @@ demo: .venv/installed
 	@$(BIN)/visard protect demo/astronaut.jpg --force --report demo/report.json; test $$? -le 1
 	@echo
 	@echo "Before: demo/astronaut.jpg    After: demo/astronaut.visard.jpg    Verdict: demo/report.json"
+	@echo "Your own photos: $(BIN)/visard protect holiday.jpg"
 
 test: .venv/dev
 	$(BIN)/pytest
