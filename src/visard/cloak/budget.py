@@ -17,9 +17,8 @@ class Linf:
 
     def project(self, delta: Tensor) -> Tensor:
         """`delta` (N, C, H, W), clipped to the budget."""
-        if isinstance(self.eps, Tensor):
-            return torch.minimum(torch.maximum(delta, -self.eps), self.eps)
-        return delta.clamp(-self.eps, self.eps)
+        clipped: Tensor = delta.clamp(-self.eps, self.eps)  # type: ignore[arg-type]
+        return clipped
 
     def used(self, delta: Tensor) -> Tensor:
         """How much of the budget each change takes, (N,); 1 is all of it."""

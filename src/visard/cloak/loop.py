@@ -55,8 +55,10 @@ def descend(
         raise SettingError(f"steps must be 0 or more, got {steps}.")
     clean = task.faces.pixels.detach()
 
+    darkest, lightest = -clean, 1 - clean
+
     def allowed(delta: Tensor) -> Tensor:
-        return (clean + budget.project(delta)).clamp(0, 1) - clean
+        return budget.project(delta).clamp(darkest, lightest)
 
     delta = allowed(init(clean))
     for t in range(1, steps + 1):
