@@ -17,17 +17,21 @@
     ├── CloakError
     │   ├── UnknownMethodError        no method of that name is registered
     │   └── SettingError              a setting is unknown, unused or out of range
+    ├── AuditError                    the folders of an audit do not fit each other, or hold too little
+    ├── MeasureError                  a measure was given what it is not defined on (also a ValueError)
     └── MissingExtraError             an optional dependency is not installed
 
 The message is one sentence that says what to do instead; the command line prints it as it stands.
 """
 
 __all__ = [
+    "AuditError",
     "CalibrationError",
     "CardError",
     "CloakError",
     "FaceError",
     "LandmarkError",
+    "MeasureError",
     "MissingExtraError",
     "NoFaceError",
     "PhotoError",
@@ -110,6 +114,14 @@ class UnknownMethodError(CloakError):
 
 class SettingError(CloakError):
     """A setting is unknown, unused or out of range."""
+
+
+class AuditError(VisardError):
+    """The folders of an audit do not fit each other, or hold too little to say anything."""
+
+
+class MeasureError(VisardError, ValueError):
+    """A measure was given what it is not defined on: nothing, NaN, arrays that do not fit each other."""
 
 
 class MissingExtraError(VisardError):

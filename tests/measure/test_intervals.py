@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
-from visard.measure import bootstrap, clopper_pearson
+from visard.errors import MeasureError
+from visard.measure import bootstrap, clopper_pearson, paired_bootstrap
 
 
 @settings(deadline=None)
@@ -70,3 +71,47 @@ def test_bootstrap_keeps_a_persons_trials_together() -> None:
     assert len(seen) == 1000
     assert set(seen) == {0.0, 0.75, 1.0}
     assert seen.count(0.75) == pytest.approx(500, abs=60)  # a and b: half of the draws
+
+
+def unrecognized_mean(values: np.ndarray) -> float:
+    """A mean that is not recognized as one, so it is computed draw by draw."""
+    return float(np.mean(values))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 30), st.integers(1, 8), st.integers(0, 2**32 - 1))
+def test_the_fast_mean_is_the_slow_one(count: int, people: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(2, count))
+    names = rng.integers(people, size=count)
+    fast, slow = (bootstrap(a, names, statistic, draws=50) for statistic in (np.mean, unrecognized_mean))
+    assert fast == pytest.approx(slow)
+    fast, slow = (paired_bootstrap(a, b, names, statistic, draws=50) for statistic in (np.mean, unrecognized_mean))
+    assert fast == pytest.approx(slow)
+
+
+def test_methods_are_compared_on_the_same_trials() -> None:
+    """A small but constant difference is certain, although each method's own interval is wide."""
+    rng = np.random.default_rng(0)
+    a, names = rng.normal(size=200), np.arange(200) // 4
+    b = a - 0.01
+    assert paired_bootstrap(a, b, names) == pytest.approx((0.01, 0.01))
+    low, high = bootstrap(a, names)
+    assert high - low > 0.1
+    assert paired_bootstrap(a, b, names, np.median) == pytest.approx((0.01, 0.01))
+    assert paired_bootstrap(a, b, names) == pytest.approx(bootstrap(a - b, names))
+
+
+def test_intervals_of_what_has_none() -> None:
+    with pytest.raises(MeasureError, match="one shape"):
+        paired_bootstrap(np.zeros(3), np.zeros(4), ["a"] * 3)
+    with pytest.raises(MeasureError, match="no values"):
+        bootstrap(np.empty(0), [])
+    with pytest.raises(MeasureError, match="NaN"):
+        bootstrap(np.array([np.nan]), ["a"])
+    with pytest.raises(MeasureError, match="one person for each of 2 rows"):
+        bootstrap(np.zeros(2), ["a"])
+    with pytest.raises(MeasureError, match="confidence lies between"):
+        bootstrap(np.zeros(2), ["a", "b"], confidence=95)
+    with pytest.raises(MeasureError, match="number of draws"):
+        bootstrap(np.zeros(2), ["a", "b"], draws=0)

@@ -2,17 +2,25 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_curve
 
-from visard.errors import CalibrationError
+from visard.errors import CalibrationError, MeasureError
 from visard.measure import (
+    asr,
+    d_prime,
+    eer,
     fmr_at,
     fnmr_at,
     genuine_and_impostor,
+    hter,
     new_juror_bound,
     required_pairs,
+    tar_at_fmr,
     threshold_at_fmr,
+    threshold_vos,
 )
 
 
@@ -105,3 +113,68 @@ def test_new_juror_bound(jurors: int, bound: float) -> None:
 
 def test_no_juror_tells_nothing() -> None:
     assert new_juror_bound(0) == 0
+
+
+def test_half_total_error_rate() -> None:
+    genuine, impostor = np.array([0.2, 0.8]), np.array([0.1, 0.3, 0.5, 0.6, 0.7])
+    assert hter(genuine, impostor, 0.5) == pytest.approx((3 / 5 + 1 / 2) / 2)
+
+
+def test_true_accepts_are_counted_at_the_rate() -> None:
+    rng = np.random.default_rng(0)
+    genuine, impostor = rng.normal(1, 1, 500), rng.normal(0, 1, 5000)
+    fmr, tar, _ = roc_curve(np.repeat([1, 0], [500, 5000]), np.concatenate([genuine, impostor]))
+    assert tar_at_fmr(genuine, impostor, 0.01) == pytest.approx(tar[fmr <= 0.01].max())
+    with pytest.raises(CalibrationError, match="rule of 30"):
+        tar_at_fmr(genuine, impostor, 0.001)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 300), st.sampled_from([0.001, 0.07, 0.1, 0.29, 0.5]), st.integers(0, 2**32 - 1))
+def test_the_threshold_of_vos_is_the_lowest_under_the_rate(count: int, far: float, seed: int) -> None:
+    impostor = np.random.default_rng(seed).integers(-20, 20, count) / 20
+    threshold = threshold_vos(impostor, far)
+    assert fmr_at(impostor, threshold) < far
+    below = impostor[impostor < threshold]
+    assert fmr_at(impostor, below.max()) >= far
+
+
+def test_the_threshold_of_vos_is_strict() -> None:
+    """3 of 30 false accepts are a rate of .1, which is not under .1."""
+    scores = np.arange(30.0)
+    assert fmr_at(scores, threshold_vos(scores, 0.1)) == 2 / 30
+    assert fmr_at(scores, threshold_at_fmr(np.tile(scores, 10), 0.1)) == 3 / 30
+
+
+def test_attack_success_is_the_share_below_the_threshold() -> None:
+    assert asr(np.array([0.1, 0.2, 0.5, 0.9]), 0.5) == 0.5
+
+
+def test_decidability() -> None:
+    rng = np.random.default_rng(0)
+    assert d_prime(rng.normal(3, 1, 200_000), rng.normal(0, 2, 200_000)) == pytest.approx(3 / np.sqrt(2.5), abs=0.01)
+    assert d_prime(np.ones(3), np.zeros(3)) == np.inf
+    assert d_prime(np.ones(3), np.ones(3)) == 0
+
+
+def test_chunks_of_rows_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    embeddings, people = rng.normal(size=(50, 4)), rng.integers(7, size=50)
+    whole = [np.sort(scores) for scores in genuine_and_impostor(embeddings, people)]
+    monkeypatch.setattr("visard.measure.verification._ROWS", 8)
+    for scores, expected in zip(genuine_and_impostor(torch.from_numpy(embeddings), people), whole, strict=True):
+        np.testing.assert_allclose(np.sort(scores), expected)
+
+
+def test_one_photo_a_person_gives_no_genuine_scores() -> None:
+    genuine, impostor = genuine_and_impostor(np.eye(3), ["a", "b", "c"])
+    assert (len(genuine), len(impostor)) == (0, 3)
+    with pytest.raises(MeasureError, match="no genuine scores"):
+        eer(genuine, impostor)
+
+
+def test_embeddings_that_cannot_be_compared() -> None:
+    with pytest.raises(MeasureError, match="NaN"):
+        genuine_and_impostor(np.full((2, 3), np.nan), ["a", "b"])
+    with pytest.raises(MeasureError, match="one person for each of 2 rows"):
+        genuine_and_impostor(np.eye(2), ["a"])

@@ -1,32 +1,20 @@
 """The verdict on a photo: each face, each juror, the file as saved and as others will re-post it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from visard.errors import PhotoError
-from visard.face import Detector, Face, Pixels, Template, find_again, warp
-from visard.face.template import compose
+from visard.audit.sight import CONDITIONS, color_alike, embed_views, quality_crop, region, sights
+from visard.face import Detector, Face, Pixels
 from visard.measure import psnr, ssim
-from visard.photo import jpeg_round_trip, resize
 from visard.recognizer import Recognizer
 
-CONDITIONS: dict[str, Callable[[Pixels], Pixels]] = {
-    "as saved": lambda pixels: pixels,
-    "JPEG 75": lambda pixels: jpeg_round_trip(pixels, 75),
-    "half size": lambda pixels: resize(pixels, 0.5),
-}
-"""What happens to a posted photo before a juror sees it."""
-
-# the face with its surroundings, 160 px: the crop on which visibility is measured
-QUALITY_CROP = Template((160, 160), (-24, -24, 136, 136))
-_SURROUNDINGS = 2.0  # sides of the face on each side of it: what a detector gets to see
-_JPEG_GRID = 16
-_BATCH = 32
+VERDICT_CONDITIONS = {name: CONDITIONS[name] for name in ("as saved", "JPEG 75", "half size")}
+"""What a verdict looks at: the posted file, and the two things that most sites do to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +95,16 @@ def judge(
     faces without a reference are compared with the original itself. Raises ``PhotoError`` when the sizes differ,
     ``CalibrationError`` when a juror has no threshold at `fmr`.
     """
-    if original.shape[:2] != published.shape[:2]:
-        (h, w), (h2, w2) = original.shape[:2], published.shape[:2]
-        raise PhotoError(f"The photos differ in size, {w} x {h} and {w2} x {h2}: give the same photo before and after.")
-    if original.shape != published.shape:  # a gray photo that became a color file, or the other way round
-        original, published = (np.repeat(p, 3 // p.shape[2], axis=2) for p in (original, published))
+    original, published = color_alike(original, published)
     thresholds = {juror.name: juror.threshold(fmr).value for juror in jury}
-    sights = [_sights(original, published, face, detector) for face in faces] if jury else []
-    views = [view for face_sights in sights for sight in face_sights for view in (sight.before, sight.after)]
-    shape = (len(faces), len(CONDITIONS), 2, -1)
-    embedded = {juror.name: _embed(juror, views).view(shape) for juror in jury if faces}
+    looks = faces if jury else []
+    befores = [sights(original, face, detector, VERDICT_CONDITIONS) for face in looks]
+    afters = [sights(published, face, detector, VERDICT_CONDITIONS) for face in looks]
+    views = [
+        sight.view for pair in zip(befores, afters, strict=True) for both in zip(*pair, strict=True) for sight in both
+    ]
+    shape = (len(faces), len(VERDICT_CONDITIONS), 2, -1)
+    embedded = {juror.name: embed_views(juror, views).view(shape) for juror in jury if faces}
     clean = {name: embeddings[:, 0, 0] for name, embeddings in embedded.items()}
     known = _assign(references, clean, len(faces), jury, detector)
 
@@ -126,59 +114,15 @@ def judge(
         for name, embeddings in embedded.items():
             anchors = torch.stack(known[i][name] or [embeddings[i, 0, 0]])  # (K, D)
             similarities = (embeddings[i] @ anchors.T).amax(dim=-1)  # (conditions, 2)
-            for condition, sight, (before, after) in zip(CONDITIONS, sights[i], similarities.tolist(), strict=True):
+            for condition, sight, (before, after) in zip(
+                VERDICT_CONDITIONS, afters[i], similarities.tolist(), strict=True
+            ):
                 rows.append(JurorVerdict(name, condition, before, after, thresholds[name], fmr, sight.found))
         a, b = quality_crop(original, face), quality_crop(published, face)
         count = len(next(iter(known[i].values()), []))
         number = numbers[i] if numbers is not None else i + 1
         verdicts.append(FaceVerdict(number, face.box, tuple(rows), count, ssim(a, b), psnr(a, b)))
     return verdicts
-
-
-def quality_crop(pixels: Pixels, face: Face) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The face with its surroundings, (160, 160, C) in [0, 1], on which visibility is measured."""
-    region, moved = _region(pixels, face)
-    mapping = torch.from_numpy(compose(moved.frame, QUALITY_CROP.to_canonical)).float()[None]
-    return warp(_tensor(region), mapping, QUALITY_CROP.size)[0].permute(1, 2, 0).numpy()
-
-
-View = tuple[Pixels, Face]
-
-
-class _Sight(NamedTuple):
-    """A face's surroundings before and after, and whether the detector found the face again after."""
-
-    before: View
-    after: View
-    found: bool
-
-
-def _sights(original: Pixels, published: Pixels, face: Face, detector: Detector) -> list[_Sight]:
-    """What there is to see of a face under each of the conditions."""
-    clean, known = _region(original, face)
-    cloaked, _ = _region(published, face)
-    sights = []
-    for happen in CONDITIONS.values():
-        before, after = happen(clean), happen(cloaked)
-        place = known.moved(before.shape[1] / clean.shape[1])
-        again = find_again(after, place, detector)
-        sights.append(
-            _Sight((before, find_again(before, place, detector) or place), (after, again or place), again is not None)
-        )
-    return sights
-
-
-def _region(pixels: Pixels, face: Face) -> View:
-    """The face's surroundings, cut on JPEG's grid so that re-compressing or halving them is doing so to the photo."""
-    height, width = pixels.shape[:2]
-    x0, y0, x1, y1 = face.box
-    reach = max(face.size, x1 - x0, y1 - y0) * (0.5 + _SURROUNDINGS)
-    cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
-    left, top = (max(0, int((c - reach) // _JPEG_GRID) * _JPEG_GRID) for c in (cx, cy))
-    right, bottom = (
-        min(end, int(-(-(c + reach) // _JPEG_GRID)) * _JPEG_GRID) for c, end in ((cx, width), (cy, height))
-    )
-    return pixels[top:bottom, left:right], face.moved(shift=(-float(left), -float(top)))
 
 
 def _assign(
@@ -190,25 +134,8 @@ def _assign(
         found = detector(pixels)
         if not found or not clean:
             continue
-        embedded = {juror.name: _embed(juror, [_region(pixels, found[0])])[0] for juror in jury}
+        embedded = {juror.name: embed_views(juror, [region(pixels, found[0])])[0] for juror in jury}
         votes = torch.stack([clean[name] @ embedding for name, embedding in embedded.items()]).mean(dim=0)  # (N,)
         for name, embedding in embedded.items():
             known[int(votes.argmax())][name].append(embedding)
     return known
-
-
-def _embed(recognizer: Recognizer, views: Sequence[View]) -> Tensor:
-    """The embeddings (M, D) of faces in their surroundings, in bounded batches."""
-    batches = []
-    with torch.no_grad():
-        for start in range(0, len(views), _BATCH):
-            aligned = [
-                recognizer.align(_tensor(pixels), torch.from_numpy(face.frame).float()[None])
-                for pixels, face in views[start : start + _BATCH]
-            ]
-            batches.append(recognizer.embed(torch.cat(aligned)))
-    return torch.cat(batches)
-
-
-def _tensor(pixels: Pixels) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255

@@ -4,16 +4,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from visard import photo
 from visard.audit import judge
+from visard.audit.collection import Lens
+from visard.audit.dataset import blind_surrogates, collect
+from visard.audit.doubts import doubts
+from visard.audit.findings import headline
+from visard.audit.report import check_extras, write
 from visard.cli import arguments, report, show
-from visard.errors import NoFaceError
+from visard.errors import NoFaceError, SettingError
 from visard.face import read_faces
-from visard.pipeline import Outcome, choose_jury, read_reference, status_of, uncalibrated
+from visard.pipeline import Outcome, choose_jury, made_by, read_reference, status_of, uncalibrated
+from visard.recognizer import Card, cards, find
 
 
-def run(
+def run_photo(
     original: Path,
     protected: Path,
     references: Sequence[Path],
@@ -40,3 +47,78 @@ def run(
         jury_hashes = {juror.name: juror.card.sha256 for juror in jurors}
         report.write(report_file, {"run": {"jury": jury_hashes, "fmr": fmr}, "photos": [outcome]})
     raise typer.Exit(report.exit_code([outcome["status"]]))
+
+
+def run_collection(
+    original: Path,
+    protected: Sequence[Path],
+    people: Path | None,
+    out: Path,
+    surrogates: Sequence[str],
+    jury: Sequence[str],
+    detector: str,
+    second: str | None,
+) -> None:
+    """Judge folders of protected photos, write the report, print its headline."""
+    check_extras()
+    named = _names(protected)
+    jurors = choose_jury(jury)
+    show.left_out(uncalibrated(1e-3) if not jury else [], 1e-3)
+    lens = Lens(
+        jurors,
+        arguments.detector(detector),
+        detector,
+        None if second is None else arguments.detector(second),
+        second or "",
+    )
+    makers = {name: _makers(folder, surrogates) for name, folder in named.items()}
+    skipped: dict[Path, str] = {}
+    with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), transient=True) as bar:
+        task = bar.add_task("photos")
+        sets = collect(
+            original,
+            named,
+            lens,
+            out / ".looks",
+            people=people,
+            made_by=makers,
+            watch=lambda name, done, total: bar.update(task, description=name, completed=done, total=total),
+            skipped=lambda path, reason: skipped.update({path: reason}),
+        )
+    warnings = [sentence for one in sets for sentence in doubts(one)] + blind_surrogates(sets, original, lens)
+    if skipped:
+        path, reason = next(iter(skipped.items()))
+        warnings.append(f"{len(skipped)} photos were left out, the first {path}: {reason}")
+    facts = {
+        "photos": ", ".join(f"{len(one.seen.people)} in {one.name}" for one in sets),
+        "gallery": f"{len(sets[0].gallery.people)} photos of {len(set(sets[0].gallery.people.tolist()))} people",
+        "jury": ", ".join(juror.name for juror in jurors),
+        "detector": detector + (f", second {second}" if second else ""),
+        "surrogates": "; ".join(
+            f"{one.name}: {', '.join(card.name for card in one.surrogates) if one.surrogates else 'not known'}"
+            for one in sets
+        ),
+    }
+    write(out, sets, warnings, facts)
+    show.headline(headline(sets), warnings, out / "report.html")
+
+
+def _names(folders: Sequence[Path]) -> dict[str, Path]:
+    """The folders by their own name, or by their path where two have one name."""
+    short = [folder.resolve().name for folder in folders]
+    named = {
+        name if short.count(name) == 1 else str(folder): folder for name, folder in zip(short, folders, strict=True)
+    }
+    if len(named) < len(folders):
+        raise SettingError("A folder is given twice with --protected; give it once.")
+    return named
+
+
+def _makers(folder: Path, surrogates: Sequence[str]) -> tuple[Card, ...] | None:
+    """The surrogates of a set: as named, else as the run that protected it wrote down."""
+    if surrogates:
+        return tuple(find(name) for name in surrogates)
+    recorded = made_by(folder)
+    if recorded is None:
+        return None
+    return tuple(card for card in cards().values() if card.sha256 in recorded.values())

@@ -28,6 +28,26 @@ def jpeg_round_trip(pixels: NDArray[np.uint8], quality: int, subsampling: str = 
         return _to_pixels(image)
 
 
+def webp_round_trip(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """`pixels` compressed as lossy WebP and decoded again; arguments, result and errors as in `jpeg_round_trip`."""
+    check_quality(quality)
+    buffer = io.BytesIO()
+    to_image(pixels).convert("RGB").save(buffer, format="WEBP", quality=quality)
+    with Image.open(buffer, formats=["WEBP"]) as image:
+        decoded = _to_pixels(image.convert("RGB"))
+    return decoded[..., : pixels.shape[2]]
+
+
+def screenshot(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """`pixels` as on a screen that shows them at three quarters, saved from there and enlarged again: (H, W, C).
+
+    A stand-in for the screenshot of a photo: two bilinear resamplings and the blur that comes with them.
+    """
+    height, width = pixels.shape[:2]
+    shown = to_image(pixels).resize((max(1, width * 3 // 4), max(1, height * 3 // 4)), Image.Resampling.BILINEAR)
+    return _to_pixels(shown.resize((width, height), Image.Resampling.BILINEAR))
+
+
 def resize(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     """`pixels` scaled by `factor` with an antialiased Lanczos filter; each side is rounded and at least 1.
 

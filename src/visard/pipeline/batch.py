@@ -87,6 +87,10 @@ def protect_all(
     """
     fingerprint = plan.fingerprint()
     done = _read_ledger(ledger)
+    if ledger is not None:
+        with suppress(OSError, WriteError):
+            _make_folder(ledger.parent)
+            _append(ledger, {"run": fingerprint, "record": plan.record()})
     for source, output in planned:
         recorded = done.get(str(output), {})
         if recorded.get("plan") == fingerprint and _unchanged(recorded, source, output):
@@ -116,6 +120,17 @@ def protect_all(
                 elif not output.exists():  # what is put there from now on is not ours
                     _append(ledger, {"output": str(output), "outcome": entry})
         yield Row(entry)
+
+
+def made_by(folder: Path) -> dict[str, str] | None:
+    """The surrogates (name: sha256) that made the protected photos of a folder, None if no run of visard says so."""
+    ledger = folder / LEDGER
+    found: dict[str, str] = {}
+    if ledger.is_file():
+        for line in ledger.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError, KeyError, TypeError):
+                found |= json.loads(line)["record"]["surrogates"]
+    return found or None
 
 
 def _make_folder(folder: Path) -> None:

@@ -1,0 +1,299 @@
+"""What an audit found: every table of the report, from the trials."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from visard.audit.collection import QUALITIES
+from visard.audit.tables import NOTHING, Cell, Table, percent, share, spread
+from visard.audit.trials import (
+    NOT_A_SCORE,
+    Array,
+    Gallery,
+    Rate,
+    Seen,
+    Trials,
+    compare,
+    protection,
+    quadrants,
+    rate,
+    run,
+)
+from visard.errors import CalibrationError, MeasureError
+from visard.measure import bootstrap, d_prime, eer, fnir_at_fpir, fnmr_at, rank_k_rate
+from visard.recognizer import Card, Recognizer
+from visard.recognizer.card import kin
+
+FMRS = (1e-3, 1e-2)
+FPIRS = (1e-1, 1e-2)
+TOP = (1, 5, 10)
+_QUALITY_NAMES = {"ssim": "SSIM", "psnr": "PSNR (dB)", "ciede2000": "CIEDE2000", "visibility": "visibility (JND)"}
+
+
+@dataclass
+class Protected:
+    """One set of protected photos: its `name`, what was `seen`, against which `gallery`; `surrogates` that made it,
+    None if that is not known."""
+
+    name: str
+    seen: Seen
+    gallery: Gallery
+    own: Array
+    surrogates: tuple[Card, ...] | None
+    jury: tuple[Recognizer, ...]
+    conditions: tuple[str, ...]
+
+    @cached_property
+    def trials(self) -> dict[tuple[str, str], Trials]:
+        """By (juror, condition)."""
+        return {
+            (juror.name, condition): run(self.seen, self.gallery, juror.name, number)
+            for juror in self.jury
+            for number, condition in enumerate(self.conditions)
+        }
+
+    @cached_property
+    def scores(self) -> dict[str, tuple[Array, Array, Array, Array]]:
+        """By juror, as saved: genuine scores of clean and of protected probes, impostor scores likewise."""
+        mate = (self.seen.people[:, None] == self.gallery.people[None]) & ~self.gallery.own
+        other = self.seen.people[:, None] != self.gallery.people[None]
+        found = {}
+        for juror in self.jury:
+            clean, protected = (
+                compare(looks[juror.name][:, 0], self.gallery.embeddings[juror.name], self.gallery.own)
+                for looks in (self.seen.before, self.seen.after)
+            )
+            found[juror.name] = (clean[mate], protected[mate], clean[other], protected[other])
+        return found
+
+    def held_out(self, juror: Recognizer) -> bool:
+        """Whether a juror had no part in the cloaks, nor any of its kin."""
+        return not any(kin(juror.card, card) for card in self.surrogates or ())
+
+    def protection(self, juror: Recognizer, condition: str, fmr: float, *, conditional: bool = True) -> Rate | None:
+        trials = self.trials[juror.name, condition]
+        return protection(trials, self.seen.people, juror.threshold(fmr).value, conditional=conditional)
+
+    def held_out_rates(self, condition: str, fmr: float) -> list[float]:
+        found = [self.protection(juror, condition, fmr) for juror in self.jury if self.held_out(juror)]
+        return [r.value for r in found if r is not None]
+
+
+def tables(sets: Sequence[Protected]) -> list[Table]:
+    """The report's tables, the most important first."""
+    return [
+        headline(sets),
+        transfer(sets),
+        *(robustness(one) for one in sets),
+        four_quadrants(sets),
+        impersonation(sets),
+        identification(sets),
+        verification(sets),
+        quality(sets),
+        thresholds(sets[0].jury),
+    ]
+
+
+def headline(sets: Sequence[Protected]) -> Table:
+    rows: list[tuple[Cell | str, ...]] = []
+    for one in sets:
+        found = rate(one.seen.found_after[:, 0], one.seen.people)
+        means = [f"{np.mean(one.seen.quality[name]):.3g}" for name in ("ssim", "ciede2000", "visibility")]
+        rates = [spread(one.held_out_rates("as saved", fmr)) for fmr in FMRS]
+        count = sum(one.held_out(juror) for juror in one.jury)
+        rows.append((one.name, str(count), *rates, *means, percent(found, counts=False)))
+    return Table(
+        "Protection",
+        "Share of photos that match no other photo of their person any more, of those that did before: mean / worst "
+        "juror among those that had no part in the cloaks, files as saved. Beside it what the eye sees, on the 160 px "
+        "crop, and the share of protected faces that the detector still finds.",
+        ("set", "jurors", *(f"at FMR {fmr:g}" for fmr in FMRS), "SSIM", "CIEDE2000", "visibility", "faces found"),
+        tuple(rows),
+    )
+
+
+def transfer(sets: Sequence[Protected]) -> Table:
+    jury = sets[0].jury
+    rows: list[tuple[Cell | str, ...]] = []
+    for conditional in (True, False):
+        for one in sets:
+            found = [one.protection(j, "as saved", FMRS[0], conditional=conditional) for j in jury]
+            cells = [percent(r, muted=not one.held_out(j)) for r, j in zip(found, jury, strict=True)]
+            rows.append((one.name if conditional else f"{one.name}, all photos", *cells))
+    return Table(
+        "Transfer",
+        f"Protection at FMR {FMRS[0]:g} by juror, 95 % interval, n photos. Gray: the juror, or its kin, made these "
+        "cloaks. All photos: also those that the juror missed when they were clean.",
+        ("set", *(j.name for j in jury)),
+        tuple(rows),
+    )
+
+
+def robustness(one: Protected) -> Table:
+    rows: list[tuple[Cell | str, ...]] = []
+    for condition in one.conditions:
+        cells = [
+            percent(one.protection(j, condition, FMRS[0]), muted=not one.held_out(j), counts=False) for j in one.jury
+        ]
+        number = one.conditions.index(condition)
+        found = rate(one.seen.found_after[:, number], one.seen.people)
+        both = spread(one.held_out_rates(condition, FMRS[0]))
+        rows.append((condition, *cells, both, percent(found, counts=False)))
+    return Table(
+        f"Robustness: {one.name}",
+        f"Protection at FMR {FMRS[0]:g} after what happens to posted photos, clean and protected photo alike; PNG "
+        "copies are as saved. Second detector: another program finds the face.",
+        ("condition", *(j.name for j in one.jury), "mean / worst", "faces found"),
+        tuple(rows),
+    )
+
+
+def four_quadrants(sets: Sequence[Protected]) -> Table:
+    names = [(p, g) for p in ("clean", "protected") for g in ("clean", "protected")]
+    rows: list[tuple[Cell | str, ...]] = []
+    for one in sets:
+        paired = ((one.seen.people[:, None] == one.seen.people[None]) & ~one.own).any(axis=1)
+        for juror in one.jury:
+            found = quadrants(one.seen, one.own, juror.name)
+            threshold = juror.threshold(FMRS[0]).value
+            cells = [rate(found[name][paired] >= threshold, one.seen.people[paired]) for name in names]
+            rows.append((one.name, juror.name, *(percent(c, muted=not one.held_out(juror)) for c in cells)))
+    return Table(
+        "Four quadrants",
+        f"Share of probes that match another photo of their person at FMR {FMRS[0]:g}, by probe and gallery, within "
+        "the collection, as saved.",
+        ("set", "juror", *(f"{p} probe, {g} gallery" for p, g in names)),
+        tuple(rows),
+    )
+
+
+def impersonation(sets: Sequence[Protected]) -> Table:
+    rows: list[tuple[Cell | str, ...]] = []
+    for one in sets:
+        for juror in one.jury:
+            cells: list[Cell | str] = []
+            for fmr in FMRS:
+                threshold = juror.threshold(fmr).value
+                cells += [_share_of(scores >= threshold) for scores in one.scores[juror.name][2:]]
+            rows.append((one.name, juror.name, *cells, f"{len(one.scores[juror.name][2]):,}"))
+    return Table(
+        "Impersonation",
+        "Share of comparisons with other people that match, clean and protected: a cloak should not turn people into "
+        "each other.",
+        ("set", "juror", *(f"{k}, FMR {f:g}" for f in FMRS for k in ("clean", "protected")), "comparisons"),
+        tuple(rows),
+    )
+
+
+def _share_of(hits: Array) -> str:
+    return f"{np.mean(hits):.2e}" if len(hits) else NOTHING
+
+
+def identification(sets: Sequence[Protected]) -> Table:
+    rows: list[tuple[Cell | str, ...]] = []
+    for one in sets:
+        for juror in one.jury:
+            trials = one.trials[juror.name, "as saved"]
+            some = trials.mates > 0
+            for kind, found in (("clean", trials.clean_rank), ("protected", trials.protected_rank)):
+                cells = [
+                    f"{share(rank_k_rate(found[some], k))}" if some.any() else NOTHING for k in TOP
+                ]  # the intervals of these are those of the rates beside them
+                hit = rate(found[some] == 1, one.seen.people[some])
+                cells[0] = percent(hit).text
+                rows.append((one.name, juror.name, kind, *cells, *(_open_set(one, juror, kind, f) for f in FPIRS)))
+    size = len(sets[0].gallery.people)
+    return Table(
+        "Identification",
+        f"Share of probes whose person is among the best 1, 5 and 10 of a gallery of {size:,} clean photos, and the "
+        "false negative identification rate of an open-set search, whose threshold is that of clean probes without "
+        "their person in the gallery.",
+        ("set", "juror", "probe", *(f"rank-{k}" for k in TOP), *(f"FNIR at FPIR {f:g}" for f in FPIRS)),
+        tuple(rows),
+    )
+
+
+def _open_set(one: Protected, juror: Recognizer, kind: str, fpir: float) -> str:
+    looks = {"clean": one.seen.before, "protected": one.seen.after}[kind]
+    gallery = one.gallery
+    scores = compare(looks[juror.name][:, 0], gallery.embeddings[juror.name], gallery.own)
+    strangers = compare(one.seen.before[juror.name][:, 0], gallery.embeddings[juror.name], gallery.own)
+    same = one.seen.people[:, None] == gallery.people[None]
+    strangers[same] = NOT_A_SCORE
+    some = (same & ~gallery.own).any(axis=1)
+    try:
+        people, known = one.seen.people[some].tolist(), gallery.people.tolist()
+        return share(fnir_at_fpir(scores[some], people, known, strangers, fpir).fnir)
+    except CalibrationError:
+        return f"needs {round(30 / fpir):,} searches"
+    except MeasureError:
+        return NOTHING
+
+
+def verification(sets: Sequence[Protected]) -> Table:
+    rows: list[tuple[Cell | str, ...]] = []
+    for one in sets:
+        for juror in one.jury:
+            clean, protected, clean_other, protected_other = one.scores[juror.name]
+            for kind, genuine, impostor in (("clean", clean, clean_other), ("protected", protected, protected_other)):
+                if not len(genuine) or not len(impostor):
+                    rows.append((one.name, juror.name, kind, *[NOTHING] * 4))
+                    continue
+                misses = f"{100 * fnmr_at(genuine, juror.threshold(FMRS[0]).value):.1f} %"
+                rows.append(
+                    (
+                        one.name,
+                        juror.name,
+                        kind,
+                        f"{100 * eer(genuine, impostor):.2f} %",
+                        f"{d_prime(genuine, impostor):.2f}",
+                        misses,
+                        f"{len(genuine):,}",
+                    )
+                )
+    return Table(
+        "Verification",
+        "Probes against a clean gallery, pair by pair, as saved: equal error rate (interpolated), d', and the false "
+        f"non-match rate at the threshold for FMR {FMRS[0]:g}.",
+        ("set", "juror", "probe", "EER", "d'", "FNMR", "genuine pairs"),
+        tuple(rows),
+    )
+
+
+def quality(sets: Sequence[Protected]) -> Table:
+    rows: list[tuple[Cell | str, ...]] = []
+    for one in sets:
+        cells = []
+        for name in QUALITIES:
+            values = one.seen.quality[name]
+            finite = np.isfinite(values)
+            if not finite.any():
+                cells.append("equal")
+                continue
+            low, high = bootstrap(values[finite], one.seen.people[finite].tolist())
+            cells.append(f"{values[finite].mean():.4g} [{low:.4g}, {high:.4g}]")
+        rows.append((one.name, *cells, str(len(one.seen.people))))
+    return Table(
+        "Visibility",
+        "Original against protected file on the 160 px crop of the face, range [0, 1], SSIM with a Gaussian window of "
+        "11 px; mean, 95 % interval over people.",
+        ("set", *(_QUALITY_NAMES[name] for name in QUALITIES), "photos"),
+        tuple(rows),
+    )
+
+
+def thresholds(jury: Sequence[Recognizer]) -> Table:
+    rows: list[tuple[Cell | str, ...]] = []
+    for juror in jury:
+        for fmr in FMRS:
+            t = juror.threshold(fmr)
+            fnmr = NOTHING if t.fnmr is None else share(t.fnmr)
+            rows.append((juror.name, f"{fmr:g}", f"{t.value:.4f}", fnmr, f"{t.pairs:,}", f"{t.people:,}", t.dataset))
+    return Table(
+        "Thresholds",
+        "From the similarity on that two photos count as one person, computed on people who are in no test.",
+        ("juror", "FMR", "threshold", "FNMR there", "impostor pairs", "people", "dataset"),
+        tuple(rows),
+    )

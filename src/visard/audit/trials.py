@@ -1,0 +1,159 @@
+"""Trials: each protected photo against the other photos of its person, and against everybody else's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visard.audit.collection import Look
+from visard.measure import bootstrap, clopper_pearson, ranks
+
+Array = NDArray[Any]
+NOT_A_SCORE = -2.0  # below every cosine: a photo is never compared with itself
+SAME_PHOTO = 0.999  # cosine, to every juror: a copy of the photo, whatever its file is called
+
+
+class Rate(NamedTuple):
+    """A share in [0, 1] with its 95 % interval, over `trials` trials of `people` people."""
+
+    value: float
+    low: float
+    high: float
+    trials: int
+    people: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the jury saw of a collection's pairs, N of them, under C conditions: `people` (N,), `keys` (N,), by juror
+    `before` and `after` (N, C, D), `found_before` and `found_after` (N, C), `quality` (N,) by measure."""
+
+    people: Array
+    keys: Array
+    before: dict[str, Array]
+    after: dict[str, Array]
+    found_before: Array
+    found_after: Array
+    quality: dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """The photos that probes are compared with, M of them, clean: `people` (M,), by juror `embeddings` (M, D);
+    `own` (N, M): whether a gallery photo is the probe's own original."""
+
+    people: Array
+    embeddings: dict[str, Array]
+    own: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """One juror's trials under one condition, one per probe (N,): the best cosine to a mate and to another person,
+    and the best mate's rank, for the clean and for the protected photo; `mates`: how many photos of the person."""
+
+    mates: Array
+    clean_mate: Array
+    protected_mate: Array
+    clean_other: Array
+    protected_other: Array
+    clean_rank: Array
+    protected_rank: Array
+
+    def columns(self) -> dict[str, Array]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def stack(people: Sequence[str], keys: Sequence[str], before: Sequence[Look], after: Sequence[Look]) -> Seen:
+    """The looks at N pairs, one array per kind."""
+    return Seen(
+        np.array(people),
+        np.array(keys),
+        {name: np.stack([look.embeddings[name] for look in before]) for name in before[0].embeddings},
+        {name: np.stack([look.embeddings[name] for look in after]) for name in after[0].embeddings},
+        np.stack([look.found for look in before]),
+        np.stack([look.found for look in after]),
+        {name: np.array([look.quality[name] for look in after]) for name in after[0].quality},
+    )
+
+
+def own_photos(seen: Seen, hashes: Array, gallery_hashes: Array, gallery: dict[str, Array]) -> Array:
+    """Which gallery photos (M,) show the very photo of a probe (N,): the same file, or a copy: (N, M)."""
+    copy = np.all([before[:, 0] @ gallery[name].T > SAME_PHOTO for name, before in seen.before.items()], axis=0)
+    return np.asarray((hashes[:, None] == gallery_hashes[None]) | copy)
+
+
+def compare(probes: Array, gallery: Array, own: Array) -> Array:
+    """Cosines (N, M) of unit `probes` (N, D) and `gallery` (M, D), ``NOT_A_SCORE`` where a probe meets itself."""
+    scores = np.asarray(probes @ gallery.T)
+    scores[own] = NOT_A_SCORE
+    return scores
+
+
+def run(seen: Seen, gallery: Gallery, juror: str, condition: int) -> Trials:
+    """One juror's trials under one condition (its number)."""
+    mate = (seen.people[:, None] == gallery.people[None]) & ~gallery.own
+    other = seen.people[:, None] != gallery.people[None]
+    clean, protected = (
+        compare(looks[juror][:, condition], gallery.embeddings[juror], gallery.own)
+        for looks in (seen.before, seen.after)
+    )
+    return Trials(
+        mate.sum(axis=1),
+        _best(clean, mate),
+        _best(protected, mate),
+        _best(clean, other),
+        _best(protected, other),
+        _ranks(clean, seen.people, gallery.people, mate),
+        _ranks(protected, seen.people, gallery.people, mate),
+    )
+
+
+def quadrants(seen: Seen, own: Array, juror: str) -> dict[tuple[str, str], Array]:
+    """The best cosine (N,) of each probe to the person's other photos as saved, by ({clean, protected} probe,
+    {clean, protected} gallery); the gallery is the collection itself, `own` (N, N)."""
+    kinds = {"clean": seen.before[juror][:, 0], "protected": seen.after[juror][:, 0]}
+    mate = (seen.people[:, None] == seen.people[None]) & ~own
+    return {(p, g): _best(compare(kinds[p], kinds[g], own), mate) for p in kinds for g in kinds}
+
+
+def rate(hits: Array, people: Array) -> Rate | None:
+    """The share of `hits` (K,) with its interval; None without trials.
+
+    Clopper-Pearson where each person gives one trial, else the bootstrap over people; where all trials agree a
+    bootstrap has no width, so people are counted as trials.
+    """
+    if not len(hits):
+        return None
+    count, value = len(np.unique(people)), float(np.mean(hits))
+    if count == len(hits):
+        low, high = clopper_pearson(int(hits.sum()), len(hits))
+    elif value in (0.0, 1.0):
+        low, high = clopper_pearson(round(value * count), count)
+    else:
+        low, high = bootstrap(hits.astype(float), people.tolist())
+    return Rate(value, low, high, len(hits), count)
+
+
+def protection(trials: Trials, people: Array, threshold: float, *, conditional: bool = True) -> Rate | None:
+    """Dodging: the share of probes that match none of their mates once protected; `conditional` on the clean probe,
+    under the same condition, matching one."""
+    counted = trials.mates > 0
+    if conditional:
+        counted &= trials.clean_mate >= threshold
+    return rate(trials.protected_mate[counted] < threshold, people[counted])
+
+
+def _best(scores: Array, where: Array) -> Array:
+    return np.asarray(np.max(scores, axis=1, where=where, initial=NOT_A_SCORE))
+
+
+def _ranks(scores: Array, people: Array, gallery_people: Array, mate: Array) -> Array:
+    """The best mate's rank, 0 for probes without a mate: (N,)."""
+    found = np.zeros(len(scores), dtype=np.intp)
+    some = mate.any(axis=1)
+    if some.any():
+        found[some] = ranks(scores[some], people[some].tolist(), gallery_people.tolist())
+    return found
