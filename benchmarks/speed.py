@@ -1,6 +1,6 @@
 """How long a cloak takes: the loop against a bare gradient, against other libraries, and whole commands.
 
-    python benchmarks/speed.py [step peers portrait megapixels group]
+    python benchmarks/speed.py [embedding step peers portrait megapixels group]
 
 Everything in one process on the same work, interleaved, median of the repetitions; whole commands are processes of
 their own. With no names, all sections run. Needs no assets.
@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from common import table
 from visard.cloak import Faces, Objective, Task, find
 from visard.cloak.objective import untargeted
+from visard.recognizer import Recognizer, cards, load, ready
 from visard.recognizer import find as find_recognizer
-from visard.recognizer import load
 
 STEPS, EPS, ALPHA = 20, 8 / 255, 1 / 255
 REPETITIONS = 7
@@ -62,6 +62,28 @@ def interleaved(works: dict[str, Callable[[], object]]) -> dict[str, float]:
             if repetition:
                 times[name].append(time.perf_counter() - begun)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def embedding() -> None:
+    """Embedding through the contract against the bare network on the same normalized faces (goal: at most 1.1)."""
+    rows = []
+    for name in (card.name for card in cards().values() if ready(card) and card.differentiable):
+        recognizer = load(find_recognizer(name))
+        for batch in (1, 32):
+            faces = torch.rand(batch, 3, *recognizer.template.size, generator=torch.Generator().manual_seed(0))
+
+            def bare(faces: Tensor = faces, network: nn.Module = recognizer.network) -> None:
+                with torch.no_grad():
+                    network(faces)
+
+            def contract(faces: Tensor = faces, recognizer: Recognizer = recognizer) -> None:
+                with torch.no_grad():
+                    recognizer.embed(faces)
+
+            seconds = interleaved({"bare": bare, "contract": contract})
+            cells = [f"{1000 * seconds[kind] / batch:.2f}" for kind in ("bare", "contract")]
+            rows.append([name, str(batch), *cells, f"{seconds['contract'] / seconds['bare']:.3f}"])
+    table(["recognizer", "batch", "bare ms/face", "embed ms/face", "ratio"], rows)
 
 
 def step() -> None:
@@ -200,7 +222,7 @@ def group() -> None:
     )
 
 
-SECTIONS = {f.__name__: f for f in (step, peers, portrait, megapixels, group)}
+SECTIONS = {f.__name__: f for f in (embedding, step, peers, portrait, megapixels, group)}
 
 if __name__ == "__main__":
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {os.cpu_count()} cores, CPU")

@@ -16,7 +16,7 @@ import torch
 
 from common import Trial, install_assets, recognizers, table, trials
 from visard import photo
-from visard.audit.verdict import quality_crop
+from visard.audit.sight import quality_crop
 from visard.cli.arguments import settings as parse_settings
 from visard.cloak import Faces, Task, dodging, find, mirrored_anchors
 from visard.face import Face, cut, dlib_hog, find_again, paste

@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from rig import install_jurors
+from visard.recognizer import store
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +32,25 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dlib_card(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of cards as if dlib's network were the only one that comes with visard, weights included."""
+    return shutil.copytree(
+        store._CARDS, tmp_path_factory.mktemp("cards") / "cards", ignore=shutil.ignore_patterns("visard-*")
+    )
+
+
+@pytest.fixture
+def dlib_alone(dlib_card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dlib's network is the only one that comes with visard: verdicts then are those of the test's own jurors."""
+    monkeypatch.setattr(store, "_CARDS", dlib_card)
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory, dlib_card: Path) -> Path:
     """A home with the jurors `blind` (matches nothing) and `sharp` (matches everything)."""
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_CARDS", dlib_card)
         patch.setenv("VISARD_HOME", str(folder / "home"))
         install_jurors(folder)
     return folder / "home"

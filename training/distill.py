@@ -98,10 +98,7 @@ class Targets:
                 change = method.cloak(Task(some, objective, generator=generator), eps=eps, alpha=eps / 3, steps=5)
                 seen[:count] += change.detach()
             with torch.no_grad():
-                aligned = teacher.align(seen, frames)
-                if teacher.card.channels == "BGR":
-                    aligned = aligned.flip(1)
-                embedding, found = network((aligned - teacher.mean) / teacher.std)
+                embedding, found = network(teacher.normalize(teacher.align(seen, frames)))
                 inputs.append((student.align(seen, frames) * 255).round().byte())
                 embeddings.append(F.normalize(embedding))
                 maps.append([F.adaptive_avg_pool2d(m, s).half() for m, s in zip(found, MAP_SIZES, strict=True)])
@@ -114,9 +111,8 @@ class Targets:
 
 
 def loss(student: Recognizer, adapters: nn.ModuleList, targets: Targets, part: Tensor) -> dict[str, Tensor]:
-    x = targets.inputs[part].float() / 255
-    x = ((x - student.mean) / student.std).contiguous(memory_format=torch.channels_last)
-    found = student.network.features(x)
+    x = student.normalize(targets.inputs[part].float() / 255)
+    found = student.network.features(x.contiguous(memory_format=torch.channels_last))
     embedding, wanted = F.normalize(student.network.embed(found[-1])), targets.embeddings[part]
     maps = []
     for adapter, mine, level in zip(adapters, found, targets.maps, strict=True):

@@ -15,11 +15,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-import pictures
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+import pictures
 import visard.recognizer
 from visard.face import dlib_hog
 from visard.recognizer import Card, Recognizer, calibrate, find, people_photos

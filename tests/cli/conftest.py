@@ -12,8 +12,8 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home."""
+def home(tmp_path: Path, dlib_alone: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, and no recognizer but dlib's."""
     monkeypatch.setenv("VISARD_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)

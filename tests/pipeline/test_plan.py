@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from visard.errors import CardError, NoFaceError, RecognizerError, SettingError,
 from visard.face import Face
 from visard.pipeline import Plan, Selection, choose_jury, choose_recognizers, uncalibrated
 from visard.recognizer import add, find, store_thresholds
+from visard.recognizer.card import file_sha256
 
 
 def face(i: int) -> Face:
@@ -76,7 +78,9 @@ def test_roles_decide_where_no_names_are_given() -> None:
 
 @pytest.mark.usefixtures("empty_store")
 def test_no_recognizer_is_on_both_sides() -> None:
-    with pytest.raises(RecognizerError, match="dlib-resnet cannot both make a cloak and judge it"):
+    with pytest.raises(
+        RecognizerError, match="dlib-resnet cannot judge a cloak that it, or a recognizer of the same origin, made"
+    ):
         choose_recognizers(["dlib-resnet"], ["dlib-resnet"])
     with pytest.raises(RecognizerError, match="No surrogate is left"):
         choose_recognizers([], ["dlib-resnet"])
@@ -92,11 +96,38 @@ def test_another_name_does_not_put_a_surrogate_on_the_jury(empty_store: Path) ->
     surrogates, jury = choose_recognizers()
     assert [r.name for r in surrogates] == ["dlib-resnet", "maker"]
     assert jury == ()
-    with pytest.raises(RecognizerError, match="judge cannot both"):
+    with pytest.raises(RecognizerError, match="judge cannot judge"):
         choose_recognizers(["maker"], ["judge"])
     assert choose_recognizers(["dlib-resnet"])[1] == ()  # it has no threshold yet
     assert uncalibrated(1e-3) == ["judge"]
     assert [r.name for r in choose_recognizers(["dlib-resnet"], ["judge"])[1]] == ["judge"]
+
+
+def test_a_student_is_no_judge_of_its_teacher(empty_store: Path) -> None:
+    """One origin, one side: neither by role nor by name."""
+    file = tiny_onnx(empty_store / "net.onnx", 1)
+    marked = [asdict(threshold(0.5, sha256=file_sha256(file)))]
+    add(file, write_card(empty_store / "a.json", name="teacher", thresholds=marked))
+    add(tiny_onnx(empty_store / "s.onnx", 2), write_card(empty_store / "b.json", name="student", teacher="teacher"),
+        role="surrogate")  # fmt: skip
+    surrogates, jury = choose_recognizers()
+    assert [r.name for r in surrogates] == ["dlib-resnet", "student"]
+    assert jury == ()
+    assert [r.name for r in choose_recognizers(["dlib-resnet"])[1]] == ["teacher"]
+    with pytest.raises(RecognizerError, match="teacher cannot judge a cloak that it, or a recognizer of the same"):
+        choose_recognizers(["student"], ["teacher"])
+
+
+def test_thorough_leaves_one_judge() -> None:
+    surrogates, jury = choose_recognizers(thorough=True)
+    assert [r.name for r in surrogates] == ["dlib-resnet", "sharp"]
+    assert [r.name for r in jury] == ["blind"]
+    surrogates, jury = choose_recognizers(jury=["sharp"], thorough=True)
+    assert ([r.name for r in surrogates], [r.name for r in jury]) == (["dlib-resnet", "blind"], ["sharp"])
+    surrogates, jury = choose_recognizers(jury=["none"], thorough=True)
+    assert ([r.name for r in surrogates], jury) == (["dlib-resnet", "blind", "sharp"], ())
+    with pytest.raises(RecognizerError, match="--thorough chooses the surrogates itself"):
+        choose_recognizers(["sharp"], thorough=True)
 
 
 def test_a_black_box_judges_but_never_makes(empty_store: Path) -> None:

@@ -115,7 +115,7 @@ def test_preprocessing_as_a_stranger_would(assets: Path, face: Face, name: str) 
     onnxruntime = pytest.importorskip("onnxruntime")
     path = assets / f"models/recognizers/{name}.onnx"
     card = json.loads((assets / "models/cards.json").read_text())["recognizers"][name]
-    recognizer = Recognizer(parse_card({**card, "name": name, "format": "onnx"}), load_graph(path))
+    recognizer = Recognizer(parse_card({**card, "name": name, "format": "onnx", "file": path.name}), load_graph(path))
     faces = (recognizer.align(ASTRONAUT, torch.from_numpy(face.frame)[None].float()) * 255).round()
     pixels = faces[0].permute(1, 2, 0).numpy()
     pixels = pixels[..., ::-1] if card["channels"] == "BGR" else pixels

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+import visard
 from visard import photo
 from visard.audit.sight import CONDITIONS, color_alike, embed_views, quality_crop, sights
-from visard.errors import AuditError, PhotoError, WriteError
+from visard.errors import AuditError, FaceError, NoFaceError, PhotoError, WriteError
 from visard.face import Detector, Face, Pixels
 from visard.measure import ciede2000, psnr, ssim, visibility
 from visard.recognizer import Recognizer
@@ -29,6 +31,8 @@ QUALITIES: dict[str, Callable[[Any, Any], float]] = {
     "visibility": visibility,
 }
 """Measured on the 160 px crop of the face, between the original and the protected file as saved."""
+
+_PREPROCESSING = ("format", "input", "crop", "mean", "std", "channels")
 
 Array = NDArray[Any]
 Skipped = Callable[[Path, str], None]
@@ -68,7 +72,8 @@ class Lens:
     def fingerprint(self) -> list[Any]:
         """Everything but the photo that decides what is seen."""
         return [
-            {j.name: j.card.sha256 for j in self.jury},
+            visard.__version__,
+            sorted([j.name, j.card.sha256, *(getattr(j.card, key) for key in _PREPROCESSING)] for j in self.jury),
             self.detector_name,
             self.second_name,
             self.conditions,
@@ -98,11 +103,14 @@ def pictures(folder: Path) -> list[Picture]:
     return found
 
 
-def pair_up(original: Path, protected: Path) -> tuple[list[Pair], list[str]]:
-    """The pairs of two folders, by path up to ``.visard`` and the suffix, and the originals that have no partner.
+def pair_up(original: Path, protected: Path) -> tuple[list[Pair], list[Picture]]:
+    """The pairs of two folders, by path up to ``.visard`` and the suffix, and the photos of both without a partner.
 
-    Raises ``AuditError`` when nothing matches, or two photos of a folder have one name.
+    Raises ``AuditError`` when nothing matches, two photos of a folder have one name, or one folder holds the other.
     """
+    inside, outside = original.resolve(), protected.resolve()
+    if inside in outside.parents or outside in inside.parents:
+        raise AuditError(f"{original} and {protected} lie in each other; move one of them out.")
     before, after = (_by_key(folder) for folder in (original, protected))
     pairs = [Pair(picture, after[key]) for key, picture in before.items() if key in after]
     if not pairs:
@@ -110,7 +118,8 @@ def pair_up(original: Path, protected: Path) -> tuple[list[Pair], list[str]]:
             f"No photo of {protected} has the name of one in {original} (the first are {min(after)} and "
             f"{min(before)}); give folders with the same people and file names."
         )
-    return pairs, [key for key in before if key not in after]
+    alone = [before[key] for key in before if key not in after] + [after[key] for key in after if key not in before]
+    return pairs, alone
 
 
 def _by_key(folder: Path) -> dict[str, Picture]:
@@ -127,7 +136,9 @@ class Looks:
 
     def __init__(self, lens: Lens, cache: Path, skipped: Skipped = lambda _path, _reason: None) -> None:
         self.lens, self.cache, self.skipped = lens, cache, skipped
-        self.faces: dict[Path, Face] = {}  # of originals, which every set of protected photos asks for
+        # of originals, which every set of protected photos asks for
+        self.faces: dict[Path, Face] = {}
+        self.hashes: dict[Path, str] = {}
         try:
             cache.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -135,16 +146,22 @@ class Looks:
 
     def clean(self, path: Path) -> Look | None:
         """The largest face of a photo, or None when there is none; `skipped` heard why."""
-        return self._kept([file_sha256(path)], path, lambda: self._clean(path))
+        return self._kept([self.sha256(path)], path, lambda: self._clean(path))
 
     def protected(self, pair: Pair) -> Look | None:
         """The same face in the protected photo, sought where it was in the original."""
-        hashes = [file_sha256(pair.original.path), file_sha256(pair.protected.path)]
+        hashes = [self.sha256(pair.original.path), self.sha256(pair.protected.path)]
         return self._kept(hashes, pair.protected.path, lambda: self._protected(pair))
+
+    def sha256(self, path: Path) -> str:
+        """A photo's hash; each is read for it once."""
+        if path not in self.hashes:
+            self.hashes[path] = file_sha256(path)
+        return self.hashes[path]
 
     def _clean(self, path: Path) -> Look:
         pixels = photo.read(path).pixels
-        return self._see(pixels, self._face(pixels, path), {})
+        return self._see(path, pixels, self._face(pixels, path), {})
 
     def _protected(self, pair: Pair) -> Look:
         before, after = photo.read(pair.original.path).pixels, photo.read(pair.protected.path).pixels
@@ -153,17 +170,18 @@ class Looks:
         a, b = quality_crop(before, face), quality_crop(after, face)
         if a.shape[-1] == 1:
             a, b = np.repeat(a, 3, axis=-1), np.repeat(b, 3, axis=-1)
-        return self._see(after, face, {name: measure(a, b) for name, measure in QUALITIES.items()})
+        quality = {name: measure(a, b) for name, measure in QUALITIES.items()}
+        return self._see(pair.protected.path, after, face, quality)
 
     def _face(self, pixels: Pixels, path: Path) -> Face:
         if path not in self.faces:
             found = self.lens.detector(pixels)
             if not found:
-                raise AuditError(f"{path}: no face was found.")
+                raise NoFaceError(f"{path}: no face was found.")
             self.faces[path] = found[0]
         return self.faces[path]
 
-    def _see(self, pixels: Pixels, face: Face, quality: dict[str, float]) -> Look:
+    def _see(self, path: Path, pixels: Pixels, face: Face, quality: dict[str, float]) -> Look:
         seen = sights(pixels, face, self.lens.detector, CONDITIONS)
         if self.lens.second is not None:
             seen += sights(pixels, face, self.lens.second, {SECOND_DETECTOR: CONDITIONS["as saved"]})
@@ -171,7 +189,7 @@ class Looks:
         embeddings = {juror.name: embed_views(juror, views).numpy() for juror in self.lens.jury}
         for name, values in embeddings.items():
             if not np.isfinite(values).all():
-                raise AuditError(f"{name} gives no finite embedding of this photo; leave that recognizer out.")
+                raise AuditError(f"{name} gives no finite embedding of {path}; name a jury without it with --jury.")
         return Look(embeddings, np.array([sight.found for sight in seen]), quality)
 
     def _kept(self, hashes: Sequence[str], path: Path, look: Callable[[], Look]) -> Look | None:
@@ -181,7 +199,7 @@ class Looks:
             return kept
         try:
             seen = look()
-        except (PhotoError, AuditError) as error:
+        except (PhotoError, FaceError) as error:  # the photo's fault; a recognizer's ends the audit
             self.skipped(path, str(error))
             return None
         _write(file, seen)
@@ -190,13 +208,12 @@ class Looks:
 
 def _read(file: Path) -> Look | None:
     try:
-        with np.load(file) as content:
+        with file.open("rb") as stream, np.load(stream) as content:
             arrays = dict(content)
-    except (OSError, ValueError, EOFError):
+        found = arrays["found"]
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile):
         return None  # not there, or damaged: look again
-    return Look(
-        _named(arrays, "embedding/"), arrays["found"], {k: float(v) for k, v in _named(arrays, "quality/").items()}
-    )
+    return Look(_named(arrays, "embedding/"), found, {k: float(v) for k, v in _named(arrays, "quality/").items()})
 
 
 def _named(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:

@@ -1,6 +1,7 @@
 """The audit of a whole collection: folders in, what the jury sees of them out."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,11 @@ from visard.audit.collection import Lens, Look, Looks, Pair, Picture, pair_up, p
 from visard.audit.doubts import without_gradient
 from visard.audit.findings import FMRS, Protected
 from visard.audit.sight import region
-from visard.audit.trials import Gallery, own_photos, stack
+from visard.audit.trials import Array, Gallery, own_photos, pairs_with, stack
 from visard.cloak import Faces
-from visard.errors import AuditError
+from visard.errors import AuditError, FaceError, PhotoError
 from visard.face import FacePatches, cut
 from visard.recognizer import Card, load, ready
-from visard.recognizer.card import file_sha256
 
 Watch = Callable[[str, int, int], None]
 _SAMPLE = 4  # faces on which a surrogate's gradient is looked at
@@ -44,11 +44,17 @@ def collect(
         for fmr in FMRS:
             juror.threshold(fmr)
     sets = {name: pair_up(original, folder) for name, folder in protected.items()}
-    for name, (_, missing) in sets.items():
-        for key in missing:
-            skipped(original / key, f"{name} has no protected version of it")
-    looks = Looks(lens, cache, skipped)
+    reasons: list[str] = []
+
+    def left_out(path: Path, reason: str) -> None:
+        reasons.append(reason)
+        skipped(path, reason)
+
+    for name, (_, alone) in sets.items():
+        for picture in alone:
+            skipped(picture.path, f"it has no partner in the set {name}")
     entries = pictures(people or original)
+    looks = Looks(lens, cache, left_out)
     total = len(entries) + 2 * sum(len(pairs) for pairs, _ in sets.values())
     done = 0
 
@@ -58,9 +64,14 @@ def collect(
         watch(name, done, total)
         return seen
 
-    known = [(e, s) for e in entries if (s := look(looks.clean(e.path), "gallery")) is not None]
+    known = [(e, _as_saved(s)) for e in entries if (s := look(looks.clean(e.path), "gallery")) is not None]
+    if not known:
+        raise AuditError(f"No photo of {people or original} can be judged; the first reason: {reasons[0]}")
     if len({entry.person for entry, _ in known}) < 2:
-        raise AuditError(f"{people or original} shows faces of one person only; an audit needs at least two people.")
+        raise AuditError(
+            f"{people or original} shows faces of one person only; an audit needs at least two people, each in a "
+            "folder of their own."
+        )
     found = []
     for name, (pairs, _) in sets.items():
         both: list[tuple[Pair, Look, Look]] = []
@@ -70,28 +81,34 @@ def collect(
             if before is not None and after is not None:
                 both.append((pair, before, after))
         if not both:
-            raise AuditError(f"{name}: no photo shows a face before and after; there is nothing to judge.")
-        found.append(_protected(name, both, known, made_by.get(name), lens))
+            raise AuditError(f"{name}: no photo can be judged before and after; the first reason: {reasons[0]}")
+        found.append(_protected(name, both, known, made_by.get(name), looks))
     return found
+
+
+def _as_saved(look: Look) -> dict[str, Array]:
+    """What the gallery keeps of a look, by juror: one embedding (D,)."""
+    return {name: values[0].copy() for name, values in look.embeddings.items()}
 
 
 def _protected(
     name: str,
     both: Sequence[tuple[Pair, Look, Look]],
-    known: Sequence[tuple[Picture, Look]],
+    known: Sequence[tuple[Picture, dict[str, Array]]],
     made_by: Sequence[Card] | None,
-    lens: Lens,
+    looks: Looks,
 ) -> Protected:
+    lens = looks.lens
     originals = [pair.original for pair, _, _ in both]
     seen = stack(
         [p.person for p in originals], [p.key for p in originals], [b for _, b, _ in both], [a for _, _, a in both]
     )
-    hashes = np.array([file_sha256(p.path) for p in originals])
-    gallery_hashes = np.array([file_sha256(p.path) for p, _ in known])
-    faces = {j.name: np.stack([look.embeddings[j.name][0] for _, look in known]) for j in lens.jury}
+    hashes = np.array([looks.sha256(p.path) for p in originals])
+    gallery_hashes = np.array([looks.sha256(p.path) for p, _ in known])
+    faces = {j.name: np.stack([embeddings[j.name] for _, embeddings in known]) for j in lens.jury}
     gallery = Gallery(np.array([p.person for p, _ in known]), faces, own_photos(seen, hashes, gallery_hashes, faces))
-    among = own_photos(seen, hashes, hashes, {n: looks[:, 0] for n, looks in seen.before.items()})
-    if not ((seen.people[:, None] == gallery.people[None]) & ~gallery.own).any():
+    among = own_photos(seen, hashes, hashes, {n: before[:, 0] for n, before in seen.before.items()})
+    if not pairs_with(seen.people, gallery.people, gallery.own)[0].any():
         raise AuditError(
             f"{name}: no person has another photo to be compared with; give a folder with more photos of the same "
             "people with --people."
@@ -107,13 +124,15 @@ def blind_surrogates(sets: Sequence[Protected], original: Path, lens: Lens) -> l
         return []
     patches: list[FacePatches] = []
     for picture in pictures(original)[: 4 * _SAMPLE]:
-        pixels = photo.read(picture.path).pixels
-        if len(patches) < _SAMPLE and (faces := lens.detector(pixels)):
-            near, face = region(pixels, faces[0])
-            patches.append(cut(near, [face]))
-    names = set()
-    for patch in patches:
-        names |= set(without_gradient([load(card) for card in cards.values()], Faces(patch.pixels, patch.frames)))
+        if len(patches) == _SAMPLE:
+            break
+        with suppress(PhotoError, FaceError):  # a photo that was left out
+            pixels = photo.read(picture.path).pixels
+            if faces := lens.detector(pixels):
+                near, face = region(pixels, faces[0])
+                patches.append(cut(near, [face]))
+    surrogates = [s for s in map(load, cards.values()) if s.differentiable]  # of a black box nothing can be said
+    names = {name for patch in patches for name in without_gradient(surrogates, Faces(patch.pixels, patch.frames))}
     return [
         f"{name}: its gradient is zero here, so cloaks made with it are noise and prove nothing."
         for name in sorted(names)

@@ -35,9 +35,10 @@ def doubts(one: Protected) -> list[str]:
     alone = int((one.trials[one.jury[0].name, one.conditions[0]].mates == 0).sum())
     if alone:
         found.append(f"{alone} of {count} photos have no other photo of their person to be compared with")
-    copies = int(one.gallery.own.sum() - count) if one.gallery.own.any(axis=1).all() else int(one.gallery.own.sum())
-    if copies > 0:
-        found.append(f"{copies} gallery photos are copies of probes; they were left out")
+    own = one.gallery.own.sum(axis=1)
+    copies = int((own > own.min()).sum() if own.min() < 2 else count)  # where all are in the gallery, once is no copy
+    if copies:
+        found.append(f"{copies} of {count} photos lie in the gallery too, or a copy; they are not compared with it")
     for juror in one.jury:
         trials = one.trials[juror.name, one.conditions[0]]
         some = trials.mates > 0

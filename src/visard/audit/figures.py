@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 COLORS = {"clean": "#2a6f97", "protected": "#c1440e", "others": "#8a8a8a"}
 _RATES = (1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5, 0.8, 0.95)
+_HIGH = 1.01  # above every cosine, rounding included
 _MOST_POINTS = 2000  # of a curve: more than a screen shows
 
 
@@ -32,15 +33,15 @@ def histograms(one: Protected) -> str:
     """Genuine scores before and after, and other people's, one panel per juror."""
     figure, axes = _panels(len(one.jury))
     for axis, juror in zip(axes, one.jury, strict=True):
-        clean, protected, _, others = one.scores[juror.name]
-        kinds = {"others": others, "clean": clean, "protected": protected}
-        low, high = min((s.min() for s in kinds.values() if len(s)), default=-1), 1.0
+        found = one.scores(juror)
+        kinds = {"others": found.protected_other, "clean": found.clean, "protected": found.protected}
+        low = min((float(s.min()) for s in kinds.values() if len(s)), default=-1.0)
+        edges = np.linspace(min(low, _HIGH - 0.1), _HIGH, 60)
         for name, scores in kinds.items():
             if len(scores):
                 label = {"others": "other people, protected"}.get(name, f"same person, {name}")
-                axis.hist(
-                    scores, bins=np.linspace(low, high, 60), density=True, alpha=0.6, color=COLORS[name], label=label
-                )
+                density, _ = np.histogram(scores, edges, density=True)
+                axis.stairs(density, edges, fill=True, alpha=0.6, color=COLORS[name], label=label)
         axis.axvline(juror.threshold(FMRS[0]).value, color="black", linewidth=1, linestyle="--")
         axis.set_title(_title(one, juror))
         axis.set_xlabel(f"cosine; dashed: threshold at FMR {FMRS[0]:g}")
@@ -56,8 +57,11 @@ def det_curves(one: Protected) -> str:
     figure, axes = _panels(len(one.jury))
     places = ndtri(np.array(_RATES))
     for axis, juror in zip(axes, one.jury, strict=True):
-        clean, protected, clean_others, protected_others = one.scores[juror.name]
-        for name, genuine, impostor in (("clean", clean, clean_others), ("protected", protected, protected_others)):
+        scores = one.scores(juror)
+        for name, genuine, impostor in (
+            ("clean", scores.clean, scores.clean_other),
+            ("protected", scores.protected, scores.protected_other),
+        ):
             if len(genuine) and len(impostor):
                 curve = det(genuine, impostor)
                 some = np.unique(np.linspace(0, max(len(curve.fmr) - 1, 0), _MOST_POINTS).astype(int))[: len(curve.fmr)]
@@ -79,12 +83,13 @@ def tradeoff(sets: Sequence[Protected]) -> str:
     figure, axes = _panels(2)
     for axis, name, label in zip(axes, ("ssim", "ciede2000"), ("SSIM", "CIEDE2000"), strict=True):
         for one in sets:
-            rates = one.held_out_rates("as saved", FMRS[0])
+            rates = [rate.value for rate in one.held_out_rates("as saved", FMRS[0])]
             if not rates:
                 continue
             x, mean = float(np.mean(one.seen.quality[name])), float(np.mean(rates))
-            axis.errorbar([x], [mean], yerr=[[mean - min(rates)], [0]], fmt="o", markersize=4, capsize=2)
-            axis.annotate(one.name, (x, mean), fontsize=7, xytext=(4, 4), textcoords="offset points")
+            axis.errorbar([x], [mean], yerr=[[max(0.0, mean - min(rates))], [0]], fmt="o", markersize=4, capsize=2)
+            label = axis.annotate(one.name, (x, mean), fontsize=7, xytext=(4, 4), textcoords="offset points")
+            label.set_in_layout(False)  # a long name may be cut off, but not push the axes off the figure
         axis.set_ylim(-0.02, 1.05)
         axis.set_xlabel(f"{label}, 160 px crop")
         axis.set_ylabel(f"protected at FMR {FMRS[0]:g}: mean, and worst juror")
@@ -111,10 +116,10 @@ def _panels(count: int) -> tuple[Any, list[Any]]:
 
 def _svg(figure: Any) -> str:
     buffer = io.StringIO()
-    # neither a date nor random names: equal findings make equal files
+    # neither a date, a version nor random names: equal findings make equal files
     from matplotlib import rc_context
 
     with rc_context({"svg.hashsalt": "visard"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -3,26 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from visard.audit.collection import QUALITIES
 from visard.audit.tables import NOTHING, Cell, Table, percent, share, spread
 from visard.audit.trials import (
-    NOT_A_SCORE,
     Array,
     Gallery,
     Rate,
     Seen,
     Trials,
     compare,
+    pairs_with,
     protection,
     quadrants,
     rate,
     run,
 )
-from visard.errors import CalibrationError, MeasureError
-from visard.measure import bootstrap, d_prime, eer, fnir_at_fpir, fnmr_at, rank_k_rate
+from visard.errors import CalibrationError
+from visard.measure import bootstrap, d_prime, eer, fnir_at_fpir
 from visard.recognizer import Card, Recognizer
 from visard.recognizer.card import kin
 
@@ -30,6 +31,18 @@ FMRS = (1e-3, 1e-2)
 FPIRS = (1e-1, 1e-2)
 TOP = (1, 5, 10)
 _QUALITY_NAMES = {"ssim": "SSIM", "psnr": "PSNR (dB)", "ciede2000": "CIEDE2000", "visibility": "visibility (JND)"}
+
+
+class Scores(NamedTuple):
+    """One juror's scores as saved: of clean and protected probes with their mates (G,), and with others (I,), probe
+    after probe; `people` (G,) whose mate it was; `comparisons` (N,) with others by probe."""
+
+    clean: Array
+    protected: Array
+    clean_other: Array
+    protected_other: Array
+    people: Array
+    comparisons: Array
 
 
 @dataclass
@@ -54,19 +67,15 @@ class Protected:
             for number, condition in enumerate(self.conditions)
         }
 
-    @cached_property
-    def scores(self) -> dict[str, tuple[Array, Array, Array, Array]]:
-        """By juror, as saved: genuine scores of clean and of protected probes, impostor scores likewise."""
-        mate = (self.seen.people[:, None] == self.gallery.people[None]) & ~self.gallery.own
-        other = self.seen.people[:, None] != self.gallery.people[None]
-        found = {}
-        for juror in self.jury:
-            clean, protected = (
-                compare(looks[juror.name][:, 0], self.gallery.embeddings[juror.name], self.gallery.own)
-                for looks in (self.seen.before, self.seen.after)
-            )
-            found[juror.name] = (clean[mate], protected[mate], clean[other], protected[other])
-        return found
+    def scores(self, juror: Recognizer) -> Scores:
+        """Computed anew each time: of a large collection they fill gigabytes."""
+        mate, other = pairs_with(self.seen.people, self.gallery.people, self.gallery.own)
+        clean, protected = (
+            compare(looks[juror.name][:, 0], self.gallery.embeddings[juror.name], self.gallery.own)
+            for looks in (self.seen.before, self.seen.after)
+        )
+        people = np.repeat(self.seen.people, mate.sum(axis=1))
+        return Scores(clean[mate], protected[mate], clean[other], protected[other], people, other.sum(axis=1))
 
     def held_out(self, juror: Recognizer) -> bool:
         """Whether a juror had no part in the cloaks, nor any of its kin."""
@@ -76,9 +85,9 @@ class Protected:
         trials = self.trials[juror.name, condition]
         return protection(trials, self.seen.people, juror.threshold(fmr).value, conditional=conditional)
 
-    def held_out_rates(self, condition: str, fmr: float) -> list[float]:
+    def held_out_rates(self, condition: str, fmr: float) -> list[Rate]:
         found = [self.protection(juror, condition, fmr) for juror in self.jury if self.held_out(juror)]
-        return [r.value for r in found if r is not None]
+        return [r for r in found if r is not None]
 
 
 def tables(sets: Sequence[Protected]) -> list[Table]:
@@ -103,12 +112,13 @@ def headline(sets: Sequence[Protected]) -> Table:
         means = [f"{np.mean(one.seen.quality[name]):.3g}" for name in ("ssim", "ciede2000", "visibility")]
         rates = [spread(one.held_out_rates("as saved", fmr)) for fmr in FMRS]
         count = sum(one.held_out(juror) for juror in one.jury)
-        rows.append((one.name, str(count), *rates, *means, percent(found, counts=False)))
+        rows.append((one.name, str(count), *rates, *means, percent(found)))
     return Table(
         "Protection",
-        "Share of photos that match no other photo of their person any more, of those that did before: mean / worst "
-        "juror among those that had no part in the cloaks, files as saved. Beside it what the eye sees, on the 160 px "
-        "crop, and the share of protected faces that the detector still finds.",
+        "Share of photos that match no other photo of their person any more, of those that did before: mean over the "
+        "jurors that had no part in the cloaks / the worst of them, with its 95 % interval and number of photos; files "
+        "as saved. Beside it what the eye sees, on the 160 px crop, and the share of protected faces that the detector "
+        "still finds.",
         ("set", "jurors", *(f"at FMR {fmr:g}" for fmr in FMRS), "SSIM", "CIEDE2000", "visibility", "faces found"),
         tuple(rows),
     )
@@ -134,18 +144,16 @@ def transfer(sets: Sequence[Protected]) -> Table:
 def robustness(one: Protected) -> Table:
     rows: list[tuple[Cell | str, ...]] = []
     for condition in one.conditions:
-        cells = [
-            percent(one.protection(j, condition, FMRS[0]), muted=not one.held_out(j), counts=False) for j in one.jury
-        ]
+        cells = [percent(one.protection(j, condition, FMRS[0]), muted=not one.held_out(j)) for j in one.jury]
         number = one.conditions.index(condition)
-        found = rate(one.seen.found_after[:, number], one.seen.people)
+        found = [rate(f[:, number], one.seen.people) for f in (one.seen.found_before, one.seen.found_after)]
         both = spread(one.held_out_rates(condition, FMRS[0]))
-        rows.append((condition, *cells, both, percent(found, counts=False)))
+        rows.append((condition, *cells, both, *map(percent, found)))
     return Table(
         f"Robustness: {one.name}",
         f"Protection at FMR {FMRS[0]:g} after what happens to posted photos, clean and protected photo alike; PNG "
         "copies are as saved. Second detector: another program finds the face.",
-        ("condition", *(j.name for j in one.jury), "mean / worst", "faces found"),
+        ("condition", *(j.name for j in one.jury), "mean / worst", "clean faces found", "protected faces found"),
         tuple(rows),
     )
 
@@ -154,7 +162,7 @@ def four_quadrants(sets: Sequence[Protected]) -> Table:
     names = [(p, g) for p in ("clean", "protected") for g in ("clean", "protected")]
     rows: list[tuple[Cell | str, ...]] = []
     for one in sets:
-        paired = ((one.seen.people[:, None] == one.seen.people[None]) & ~one.own).any(axis=1)
+        paired = pairs_with(one.seen.people, one.seen.people, one.own)[0].any(axis=1)
         for juror in one.jury:
             found = quadrants(one.seen, one.own, juror.name)
             threshold = juror.threshold(FMRS[0]).value
@@ -173,22 +181,31 @@ def impersonation(sets: Sequence[Protected]) -> Table:
     rows: list[tuple[Cell | str, ...]] = []
     for one in sets:
         for juror in one.jury:
-            cells: list[Cell | str] = []
-            for fmr in FMRS:
-                threshold = juror.threshold(fmr).value
-                cells += [_share_of(scores >= threshold) for scores in one.scores[juror.name][2:]]
-            rows.append((one.name, juror.name, *cells, f"{len(one.scores[juror.name][2]):,}"))
+            scores = one.scores(juror)
+            cells = [
+                _matching(others, scores.comparisons, juror.threshold(fmr).value, one.seen.people)
+                for fmr in FMRS
+                for others in (scores.clean_other, scores.protected_other)
+            ]
+            rows.append((one.name, juror.name, *cells, f"{scores.comparisons.sum():,}"))
     return Table(
         "Impersonation",
-        "Share of comparisons with other people that match, clean and protected: a cloak should not turn people into "
-        "each other.",
+        "Share of the photos of other people that a probe matches, clean and protected, mean over probes, 95 % "
+        "interval over people: a cloak should not turn people into each other.",
         ("set", "juror", *(f"{k}, FMR {f:g}" for f in FMRS for k in ("clean", "protected")), "comparisons"),
         tuple(rows),
     )
 
 
-def _share_of(hits: Array) -> str:
-    return f"{np.mean(hits):.2e}" if len(hits) else NOTHING
+def _matching(scores: Array, comparisons: Array, threshold: float, people: Array) -> str:
+    """The mean share of their `comparisons` (N,) in which probes reach the threshold; `scores` (I,) in their order."""
+    some = comparisons > 0
+    starts = np.cumsum(comparisons[some]) - comparisons[some]
+    hits = np.add.reduceat(scores >= threshold, starts, dtype=np.intp) if some.any() else np.empty(0)
+    found = rate(hits / comparisons[some], people[some])
+    if found is None:
+        return NOTHING
+    return f"{found.value:.2e} [{found.low:.1e}, {found.high:.1e}] n={found.trials}"
 
 
 def identification(sets: Sequence[Protected]) -> Table:
@@ -197,13 +214,13 @@ def identification(sets: Sequence[Protected]) -> Table:
         for juror in one.jury:
             trials = one.trials[juror.name, "as saved"]
             some = trials.mates > 0
-            for kind, found in (("clean", trials.clean_rank), ("protected", trials.protected_rank)):
-                cells = [
-                    f"{share(rank_k_rate(found[some], k))}" if some.any() else NOTHING for k in TOP
-                ]  # the intervals of these are those of the rates beside them
-                hit = rate(found[some] == 1, one.seen.people[some])
-                cells[0] = percent(hit).text
-                rows.append((one.name, juror.name, kind, *cells, *(_open_set(one, juror, kind, f) for f in FPIRS)))
+            for kind, ranks, best in (
+                ("clean", trials.clean_rank, trials.clean_mate),
+                ("protected", trials.protected_rank, trials.protected_mate),
+            ):
+                cells = [percent(rate(ranks[some] <= k, one.seen.people[some])) for k in TOP]
+                open_set = [_open_set(best[some], one.seen.people[some], trials.clean_other, fpir) for fpir in FPIRS]
+                rows.append((one.name, juror.name, kind, *cells, *open_set))
     size = len(sets[0].gallery.people)
     return Table(
         "Identification",
@@ -215,49 +232,39 @@ def identification(sets: Sequence[Protected]) -> Table:
     )
 
 
-def _open_set(one: Protected, juror: Recognizer, kind: str, fpir: float) -> str:
-    looks = {"clean": one.seen.before, "protected": one.seen.after}[kind]
-    gallery = one.gallery
-    scores = compare(looks[juror.name][:, 0], gallery.embeddings[juror.name], gallery.own)
-    strangers = compare(one.seen.before[juror.name][:, 0], gallery.embeddings[juror.name], gallery.own)
-    same = one.seen.people[:, None] == gallery.people[None]
-    strangers[same] = NOT_A_SCORE
-    some = (same & ~gallery.own).any(axis=1)
+def _open_set(best: Array, people: Array, strangers: Array, fpir: float) -> Cell | str:
+    """The share of probes whose `best` mate (P,) stays below the threshold that a share `fpir` of searches without
+    the person reach; `strangers` (N,): the best score of each of those."""
+    if not len(best):
+        return NOTHING
     try:
-        people, known = one.seen.people[some].tolist(), gallery.people.tolist()
-        return share(fnir_at_fpir(scores[some], people, known, strangers, fpir).fnir)
+        threshold = fnir_at_fpir(best[:, None], np.zeros(len(best)), [0], strangers[:, None], fpir).threshold
     except CalibrationError:
         return f"needs {round(30 / fpir):,} searches"
-    except MeasureError:
-        return NOTHING
+    return percent(rate(best < threshold, people))
 
 
 def verification(sets: Sequence[Protected]) -> Table:
     rows: list[tuple[Cell | str, ...]] = []
     for one in sets:
         for juror in one.jury:
-            clean, protected, clean_other, protected_other = one.scores[juror.name]
-            for kind, genuine, impostor in (("clean", clean, clean_other), ("protected", protected, protected_other)):
+            scores = one.scores(juror)
+            for kind, genuine, impostor in (
+                ("clean", scores.clean, scores.clean_other),
+                ("protected", scores.protected, scores.protected_other),
+            ):
+                counts = f"{len(genuine):,}", f"{len(impostor):,}"
                 if not len(genuine) or not len(impostor):
-                    rows.append((one.name, juror.name, kind, *[NOTHING] * 4))
+                    rows.append((one.name, juror.name, kind, *[NOTHING] * 3, *counts))
                     continue
-                misses = f"{100 * fnmr_at(genuine, juror.threshold(FMRS[0]).value):.1f} %"
-                rows.append(
-                    (
-                        one.name,
-                        juror.name,
-                        kind,
-                        f"{100 * eer(genuine, impostor):.2f} %",
-                        f"{d_prime(genuine, impostor):.2f}",
-                        misses,
-                        f"{len(genuine):,}",
-                    )
-                )
+                misses = percent(rate(genuine < juror.threshold(FMRS[0]).value, scores.people))
+                both = f"{100 * eer(genuine, impostor):.2f} %", f"{d_prime(genuine, impostor):.2f}"
+                rows.append((one.name, juror.name, kind, *both, misses, *counts))
     return Table(
         "Verification",
         "Probes against a clean gallery, pair by pair, as saved: equal error rate (interpolated), d', and the false "
-        f"non-match rate at the threshold for FMR {FMRS[0]:g}.",
-        ("set", "juror", "probe", "EER", "d'", "FNMR", "genuine pairs"),
+        f"non-match rate at the threshold for FMR {FMRS[0]:g}, 95 % interval over people.",
+        ("set", "juror", "probe", "EER", "d'", "FNMR", "genuine pairs", "impostor pairs"),
         tuple(rows),
     )
 
@@ -272,7 +279,7 @@ def quality(sets: Sequence[Protected]) -> Table:
             if not finite.any():
                 cells.append("equal")
                 continue
-            low, high = bootstrap(values[finite], one.seen.people[finite].tolist())
+            low, high = bootstrap(values[finite], one.seen.people[finite])
             cells.append(f"{values[finite].mean():.4g} [{low:.4g}, {high:.4g}]")
         rows.append((one.name, *cells, str(len(one.seen.people))))
     return Table(

@@ -16,6 +16,7 @@ import visard
 from visard.audit.figures import figures
 from visard.audit.findings import FMRS, Protected, tables
 from visard.audit.tables import Table
+from visard.audit.trials import NOT_A_SCORE, Array
 from visard.errors import MissingExtraError, WriteError
 from visard.recognizer import Recognizer
 
@@ -91,7 +92,7 @@ def _parquet(sets: Sequence[Protected]) -> bytes:
                         "photo": one.seen.keys.tolist(),
                         "held_out": [one.held_out(_juror(one, juror))] * count,
                         **{f"threshold_{fmr:g}": [_juror(one, juror).threshold(fmr).value] * count for fmr in FMRS},
-                        **trials.columns(),
+                        **{name: _column(name, values) for name, values in trials.columns().items()},
                         "found": one.seen.found_after[:, number],
                         **one.seen.quality,
                     }
@@ -100,6 +101,15 @@ def _parquet(sets: Sequence[Protected]) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.concat_tables(parts), sink, compression="zstd")
     return bytes(sink.getvalue())
+
+
+def _column(name: str, values: Array) -> Any:
+    """Cosines and ranks are empty where a probe has no mate, or there is nobody else to compare it with."""
+    import pyarrow as pa
+
+    if name == "mates":
+        return pa.array(values)
+    return pa.array(values, mask=values == (NOT_A_SCORE if values.dtype.kind == "f" else 0))
 
 
 def _juror(one: Protected, name: str) -> Recognizer:

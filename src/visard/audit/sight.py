@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from visard.errors import PhotoError
-from visard.face import Detector, Face, Pixels, Template, find_again, warp
+from visard.face import Detector, Face, Pixels, Template, aligned_crop, find_again, warp
 from visard.face.template import compose
 from visard.photo import jpeg_round_trip, resize, screenshot, webp_round_trip
 from visard.recognizer import Recognizer
@@ -29,7 +29,9 @@ CONDITIONS: dict[str, Condition] = {
 
 # the face with its surroundings, 160 px: the crop on which visibility is measured
 QUALITY_CROP = Template((160, 160), (-24, -24, 136, 136))
-_SURROUNDINGS = 2.0  # sides of the face on each side of it: what a detector gets to see
+# sides of the face on each side of it: what a detector gets to see, and what a template or the quality crop shows
+_SURROUNDINGS = 2.0
+_CLOSE = 1.0
 _JPEG_GRID = 16
 _BATCH = 32
 
@@ -57,23 +59,24 @@ def color_alike(a: Pixels, b: Pixels) -> tuple[Pixels, Pixels]:
 def sights(pixels: Pixels, face: Face, detector: Detector, conditions: Mapping[str, Condition]) -> list[Sight]:
     """The `face` of a photo as `detector` finds it again under each of the `conditions`.
 
-    A face that is not found keeps its known place: whoever looks for this person would have it marked by hand.
+    A face that is not found keeps its known place: whoever looks for this person would have it marked by hand. An
+    aligned crop is not searched: its face is where it is by agreement, at any size.
     """
     near, known = region(pixels, face)
     seen = []
     for happen in conditions.values():
         after = happen(near)
         place = known.moved(after.shape[1] / near.shape[1])
-        again = find_again(after, place, detector)
-        seen.append(Sight((after, again or place), again is not None))
+        again = place if detector is aligned_crop else find_again(after, place, detector)
+        seen.append(Sight(region(after, again or place, _CLOSE), again is not None))
     return seen
 
 
-def region(pixels: Pixels, face: Face) -> View:
+def region(pixels: Pixels, face: Face, sides: float = _SURROUNDINGS) -> View:
     """The face's surroundings, cut on JPEG's grid so that re-compressing or halving them is doing so to the photo."""
     height, width = pixels.shape[:2]
     x0, y0, x1, y1 = face.box
-    reach = max(face.size, x1 - x0, y1 - y0) * (0.5 + _SURROUNDINGS)
+    reach = max(face.size, x1 - x0, y1 - y0) * (0.5 + sides)
     cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
     left, top = (max(0, int((c - reach) // _JPEG_GRID) * _JPEG_GRID) for c in (cx, cy))
     right, bottom = (
@@ -84,9 +87,9 @@ def region(pixels: Pixels, face: Face) -> View:
 
 def quality_crop(pixels: Pixels, face: Face) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The face with its surroundings, (160, 160, C) in [0, 1], on which visibility is measured."""
-    near, moved = region(pixels, face)
+    near, moved = region(pixels, face, _CLOSE)
     mapping = torch.from_numpy(compose(moved.frame, QUALITY_CROP.to_canonical)).float()[None]
-    return warp(_tensor(near), mapping, QUALITY_CROP.size)[0].permute(1, 2, 0).numpy()
+    return warp(_tensor(near), mapping, QUALITY_CROP.size)[0].clamp(0, 1).permute(1, 2, 0).numpy()
 
 
 def embed_views(recognizer: Recognizer, views: Sequence[View]) -> Tensor:

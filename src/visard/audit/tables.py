@@ -35,17 +35,17 @@ class Table:
         )
 
     def to_markdown(self) -> str:
-        lines = [self.header, ["---"] * len(self.header), *[[_markdown(c) for c in row] for row in self.rows]]
+        texts = [[_markdown(c) for c in row] for row in (self.header, *self.rows)]
+        lines = [texts[0], ["---"] * len(self.header), *texts[1:]]
         body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         return f"## {self.title}\n\n{self.note}\n\n{body}\n"
 
 
-def percent(rate: Rate | None, *, muted: bool = False, counts: bool = True) -> Cell:
+def percent(rate: Rate | None, *, muted: bool = False) -> Cell:
     """ "87 % [80, 92] n=100"; a dash without trials."""
     if rate is None:
         return Cell(NOTHING, muted)
-    count = f" n={rate.trials}" if counts else ""
-    return Cell(f"{share(rate.value)} [{100 * rate.low:.0f}, {100 * rate.high:.0f}]{count}", muted)
+    return Cell(f"{share(rate.value)} [{100 * rate.low:.0f}, {100 * rate.high:.0f}] n={rate.trials:,}", muted)
 
 
 def share(value: float) -> str:
@@ -54,9 +54,12 @@ def share(value: float) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
-def spread(values: Sequence[float]) -> str:
-    """ "mean 81 %, worst 67 %" of rates."""
-    return f"{share(sum(values) / len(values))} / {share(min(values))}" if values else NOTHING
+def spread(rates: Sequence[Rate]) -> str:
+    """ "81 % / 67 % [60, 74] n=100": the mean of rates, and the lowest of them."""
+    if not rates:
+        return NOTHING
+    mean = sum(rate.value for rate in rates) / len(rates)
+    return f"{share(mean)} / {percent(min(rates, key=lambda rate: rate.value)).text}"
 
 
 def _html(cell: Cell | str) -> str:

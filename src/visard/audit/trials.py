@@ -13,6 +13,8 @@ from visard.measure import bootstrap, clopper_pearson, ranks
 Array = NDArray[Any]
 NOT_A_SCORE = -2.0  # below every cosine: a photo is never compared with itself
 SAME_PHOTO = 0.999  # cosine, to every juror: a copy of the photo, whatever its file is called
+_ROWS = 1024  # of a score matrix at a time
+_NO_WIDTH = 1e-9
 
 
 class Rate(NamedTuple):
@@ -81,8 +83,16 @@ def stack(people: Sequence[str], keys: Sequence[str], before: Sequence[Look], af
 
 def own_photos(seen: Seen, hashes: Array, gallery_hashes: Array, gallery: dict[str, Array]) -> Array:
     """Which gallery photos (M,) show the very photo of a probe (N,): the same file, or a copy: (N, M)."""
-    copy = np.all([before[:, 0] @ gallery[name].T > SAME_PHOTO for name, before in seen.before.items()], axis=0)
-    return np.asarray((hashes[:, None] == gallery_hashes[None]) | copy)
+    copy = np.ones((len(hashes), len(gallery_hashes)), dtype=bool)
+    for name, before in seen.before.items():
+        copy &= before[:, 0] @ gallery[name].T > SAME_PHOTO
+    return np.asarray(_equal(hashes, gallery_hashes) | copy)
+
+
+def pairs_with(people: Array, gallery_people: Array, own: Array) -> tuple[Array, Array]:
+    """Which gallery photos (M,) are a probe's (N,) mates and which another person's, its own photo neither: (N, M)."""
+    same = _equal(people, gallery_people)
+    return same & ~own, ~same & ~own
 
 
 def compare(probes: Array, gallery: Array, own: Array) -> Array:
@@ -94,46 +104,50 @@ def compare(probes: Array, gallery: Array, own: Array) -> Array:
 
 def run(seen: Seen, gallery: Gallery, juror: str, condition: int) -> Trials:
     """One juror's trials under one condition (its number)."""
-    mate = (seen.people[:, None] == gallery.people[None]) & ~gallery.own
-    other = seen.people[:, None] != gallery.people[None]
-    clean, protected = (
-        compare(looks[juror][:, condition], gallery.embeddings[juror], gallery.own)
-        for looks in (seen.before, seen.after)
-    )
-    return Trials(
-        mate.sum(axis=1),
-        _best(clean, mate),
-        _best(protected, mate),
-        _best(clean, other),
-        _best(protected, other),
-        _ranks(clean, seen.people, gallery.people, mate),
-        _ranks(protected, seen.people, gallery.people, mate),
-    )
+    parts = []
+    for first in range(0, len(seen.people), _ROWS):
+        rows = slice(first, first + _ROWS)
+        people, own = seen.people[rows], gallery.own[rows]
+        mate, other = pairs_with(people, gallery.people, own)
+        clean, protected = (
+            compare(looks[juror][rows, condition], gallery.embeddings[juror], own)
+            for looks in (seen.before, seen.after)
+        )
+        parts.append(
+            (
+                mate.sum(axis=1),
+                _best(clean, mate),
+                _best(protected, mate),
+                _best(clean, other),
+                _best(protected, other),
+                _ranks(clean, people, gallery.people, mate),
+                _ranks(protected, people, gallery.people, mate),
+            )
+        )
+    return Trials(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def quadrants(seen: Seen, own: Array, juror: str) -> dict[tuple[str, str], Array]:
     """The best cosine (N,) of each probe to the person's other photos as saved, by ({clean, protected} probe,
     {clean, protected} gallery); the gallery is the collection itself, `own` (N, N)."""
     kinds = {"clean": seen.before[juror][:, 0], "protected": seen.after[juror][:, 0]}
-    mate = (seen.people[:, None] == seen.people[None]) & ~own
+    mate, _ = pairs_with(seen.people, seen.people, own)
     return {(p, g): _best(compare(kinds[p], kinds[g], own), mate) for p in kinds for g in kinds}
 
 
 def rate(hits: Array, people: Array) -> Rate | None:
-    """The share of `hits` (K,) with its interval; None without trials.
+    """The mean of `hits` (K,), true or false or a share in [0, 1], with its interval; None without trials.
 
-    Clopper-Pearson where each person gives one trial, else the bootstrap over people; where all trials agree a
+    Clopper-Pearson where each person gives one trial, else the bootstrap over people; where all people agree a
     bootstrap has no width, so people are counted as trials.
     """
     if not len(hits):
         return None
     count, value = len(np.unique(people)), float(np.mean(hits))
-    if count == len(hits):
-        low, high = clopper_pearson(int(hits.sum()), len(hits))
-    elif value in (0.0, 1.0):
+    single = count == len(hits) and hits.dtype == bool
+    low, high = (value, value) if single else bootstrap(hits.astype(float), people)
+    if high - low < _NO_WIDTH:
         low, high = clopper_pearson(round(value * count), count)
-    else:
-        low, high = bootstrap(hits.astype(float), people.tolist())
     return Rate(value, low, high, len(hits), count)
 
 
@@ -144,6 +158,12 @@ def protection(trials: Trials, people: Array, threshold: float, *, conditional: 
     if conditional:
         counted &= trials.clean_mate >= threshold
     return rate(trials.protected_mate[counted] < threshold, people[counted])
+
+
+def _equal(names: Array, others: Array) -> Array:
+    """Which names (N,) are which others (M,): (N, M). Numbers are compared, which names would make slow."""
+    codes = np.unique(np.concatenate([names, others]), return_inverse=True)[1]
+    return np.asarray(codes[: len(names), None] == codes[None, len(names) :])
 
 
 def _best(scores: Array, where: Array) -> Array:

@@ -1,7 +1,7 @@
 """From words on the command line to values; each raises ``SettingError`` with what to write instead."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,3 +89,43 @@ def detector(text: str) -> "Detector":
     if kind == "yunet" and colon:
         return yunet(Path(path).expanduser())
     raise SettingError(f'--detector is "dlib", "yunet:FILE.onnx" or "aligned", got "{text}".')
+
+
+def folders(original: Path, protected: Sequence[Path], out: Path | None, given: Mapping[str, object]) -> Path:
+    """Where the report on folders goes; raises ``SettingError`` unless the options are those of folders."""
+    _leave_out(given, "folders")
+    if files := [path for path in protected if not path.is_dir()]:
+        raise SettingError(f"{original} is a folder and {files[0]} is none; give two folders or two photos.")
+    if out is None:
+        raise SettingError("--out is missing; name a folder for the report.")
+    if any(out.resolve().is_relative_to(path.resolve()) for path in (original, *protected)):
+        raise SettingError(f"{out} lies among the photos; choose another folder for the report.")
+    return out
+
+
+def single(original: Path, protected: Sequence[Path], given: Mapping[str, object]) -> Path:
+    """The one protected photo; raises ``SettingError`` unless the options are those of a photo."""
+    _leave_out(given, "single photos")
+    if len(protected) > 1:
+        raise SettingError("--protected takes one photo; to compare several sets give folders.")
+    if protected[0].is_dir():
+        raise SettingError(f"{protected[0]} is a folder and {original} is none; give two folders or two photos.")
+    return protected[0]
+
+
+def _leave_out(given: Mapping[str, object], what: str) -> None:
+    if unused := [option for option, value in given.items() if value]:
+        raise SettingError(f"{unused[0]} has no use with {what}; leave it out.")
+
+
+def plain_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,  # noqa: ARG001  as ``warnings.formatwarning`` has it
+) -> str:
+    """A warning of visard's own as one sentence, another as Python prints it."""
+    if category.__module__.startswith("visard."):
+        return f"visard: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from visard import photo
@@ -72,8 +73,14 @@ def run_collection(
         second or "",
     )
     makers = {name: _makers(folder, surrogates) for name, folder in named.items()}
+    warnings = [
+        f"{name}: {', '.join(gone)} made these cloaks and is not installed any more, so a juror of its origin counts."
+        for name, (_, gone) in makers.items()
+        if gone
+    ]
     skipped: dict[Path, str] = {}
-    with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), transient=True) as bar:
+    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    with Progress(*columns, transient=True, disable=not Console().is_terminal) as bar:
         task = bar.add_task("photos")
         sets = collect(
             original,
@@ -81,11 +88,11 @@ def run_collection(
             lens,
             out / ".looks",
             people=people,
-            made_by=makers,
+            made_by={name: found for name, (found, _) in makers.items()},
             watch=lambda name, done, total: bar.update(task, description=name, completed=done, total=total),
             skipped=lambda path, reason: skipped.update({path: reason}),
         )
-    warnings = [sentence for one in sets for sentence in doubts(one)] + blind_surrogates(sets, original, lens)
+    warnings += [sentence for one in sets for sentence in doubts(one)] + blind_surrogates(sets, original, lens)
     if skipped:
         path, reason = next(iter(skipped.items()))
         warnings.append(f"{len(skipped)} photos were left out, the first {path}: {reason}")
@@ -94,10 +101,7 @@ def run_collection(
         "gallery": f"{len(sets[0].gallery.people)} photos of {len(set(sets[0].gallery.people.tolist()))} people",
         "jury": ", ".join(juror.name for juror in jurors),
         "detector": detector + (f", second {second}" if second else ""),
-        "surrogates": "; ".join(
-            f"{one.name}: {', '.join(card.name for card in one.surrogates) if one.surrogates else 'not known'}"
-            for one in sets
-        ),
+        "surrogates": "; ".join(f"{name}: {_names_of(*makers[name])}" for name in named),
     }
     write(out, sets, warnings, facts)
     show.headline(headline(sets), warnings, out / "report.html")
@@ -114,11 +118,18 @@ def _names(folders: Sequence[Path]) -> dict[str, Path]:
     return named
 
 
-def _makers(folder: Path, surrogates: Sequence[str]) -> tuple[Card, ...] | None:
-    """The surrogates of a set: as named, else as the run that protected it wrote down."""
+def _names_of(found: Sequence[Card] | None, gone: Sequence[str]) -> str:
+    return ", ".join([*(card.name for card in found or ()), *gone]) or "not known"
+
+
+def _makers(folder: Path, surrogates: Sequence[str]) -> tuple[tuple[Card, ...] | None, list[str]]:
+    """The surrogates of a set, as named, else as the run that protected it wrote down; and the names of those of them
+    that are here no more."""
     if surrogates:
-        return tuple(find(name) for name in surrogates)
+        return tuple(find(name) for name in surrogates), []
     recorded = made_by(folder)
     if recorded is None:
-        return None
-    return tuple(card for card in cards().values() if card.sha256 in recorded.values())
+        return None, []
+    here = {card.sha256: card for card in cards().values()}
+    found = tuple(here[sha256] for sha256 in recorded.values() if sha256 in here)
+    return found, [name for name, sha256 in recorded.items() if sha256 not in here]

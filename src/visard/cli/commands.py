@@ -1,13 +1,14 @@
 """The commands and their options. What is slow to import is imported inside: help must not wait for it."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import visard
-from visard.cli import arguments
+from visard.cli import arguments, models
 
 app = typer.Typer(
     name="visard",
@@ -16,8 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-models = typer.Typer(help="The recognizers: list them, add one.", no_args_is_help=True)
-app.add_typer(models, name="models")
+app.add_typer(models.app, name="models")
 
 DetectorOption = Annotated[
     str, typer.Option("--detector", metavar="NAME", help='"dlib", "yunet:FILE.onnx", or "aligned" for aligned crops.')
@@ -41,6 +41,7 @@ def options(
     if version:
         typer.echo(f"visard {visard.__version__}")
         raise typer.Exit
+    warnings.formatwarning = arguments.plain_warning
 
 
 @app.command()
@@ -62,6 +63,9 @@ def protect(
     surrogates: Annotated[
         str, typer.Option("--surrogates", metavar="A,B", help="Recognizers that make the cloak (default: by card).")
     ] = "",
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Make the cloak with every recognizer but one, which judges.")
+    ] = False,
     jury: JuryOption = "",
     fmr: FmrOption = 1e-3,
     reference: ReferenceOption = None,
@@ -89,6 +93,7 @@ def protect(
             method=method,
             settings=arguments.settings(settings or []),
             surrogates=arguments.names(surrogates),
+            thorough=thorough,
             jury=arguments.names(jury),
             detector=detector,
             boxes=boxes,
@@ -107,8 +112,24 @@ def protect(
 
 @app.command()
 def audit(
-    original: Annotated[Path, typer.Argument(help="The photo before.")],
-    protected: Annotated[Path, typer.Argument(help="The photo after, whoever protected it.")],
+    original: Annotated[Path, typer.Option("--original", metavar="PATH", help="The photo before, or the folder.")],
+    protected: Annotated[
+        list[Path],
+        typer.Option("--protected", metavar="PATH", help="The photo after, whoever protected it; folders: repeatable."),
+    ],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Folders: where the report goes.")] = None,
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            "--people", metavar="FOLDER", help="Folders: other photos of the people (default: the originals)."
+        ),
+    ] = None,
+    surrogates: Annotated[
+        str, typer.Option("--surrogates", metavar="A,B", help="Folders: who made the cloaks (default: as recorded).")
+    ] = "",
+    second: Annotated[
+        str | None, typer.Option("--second-detector", metavar="NAME", help="Folders: also find faces with this one.")
+    ] = None,
     reference: ReferenceOption = None,
     report: ReportOption = None,
     boxes: BoxesOption = None,
@@ -116,10 +137,24 @@ def audit(
     jury: JuryOption = "",
     fmr: FmrOption = 1e-3,
 ) -> None:
-    """Judge a protected photo against its original, or against other photos of the person."""
+    """Judge protected photos that anybody made: one photo, or folders that hold one folder per person.
+
+    One photo: against its original, or other photos of the person; the exit code is that of visard protect. Folders:
+    a report with tables, figures and every trial; interrupted, it goes on where it was.
+    """
     from visard.cli import audit as command
 
-    command.run(original, protected, reference or [], report, boxes, detector, arguments.names(jury), fmr)
+    names = arguments.names(jury)
+    if original.is_dir():
+        given: dict[str, object] = {"--reference": reference, "--report": report, "--boxes": boxes}
+        folder = arguments.folders(original, protected, out, given)
+        command.run_collection(
+            original, protected, people, folder, arguments.names(surrogates), names, detector, second
+        )
+    else:
+        given = {"--out": out, "--people": people, "--surrogates": surrogates, "--second-detector": second}
+        photo = arguments.single(original, protected, given)
+        command.run_photo(original, photo, reference or [], report, boxes, detector, names, fmr)
 
 
 @app.command()
@@ -163,32 +198,3 @@ def calibrate(
     from visard.cli import calibrate as command
 
     command.run(people, arguments.names(recognizer), role, arguments.rates(fmr), detector)
-
-
-@models.command("list")
-def models_list(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the recognizers: role, license, source, ready or not, thresholds."""
-    from visard.cli import show
-    from visard.recognizer import cards, ready
-
-    found = list(cards().values())
-    if as_json:
-        typer.echo(json.dumps([{**card.to_json(), "ready": ready(card)} for card in found], indent=1))
-    else:
-        show.models([(card, ready(card)) for card in found])
-
-
-@models.command("add")
-def models_add(
-    file: Annotated[Path, typer.Argument(help="The recognizer's ONNX file.")],
-    card: Annotated[Path, typer.Option("--card", metavar="FILE", help="JSON: its input, crop, mean, std, dim ...")],
-    role: Annotated[str | None, typer.Option("--role", help='"juror" (default) or "surrogate".')] = None,
-    black_box: Annotated[bool, typer.Option("--black-box", help="Run by onnxruntime, to judge only.")] = False,
-) -> None:
-    """Add a recognizer: the file is checked and copied into visard's own folder."""
-    from visard.recognizer import add
-
-    added = add(file, card, role=arguments.role(role), black_box=black_box)
-    typer.echo(f"Added {added.name} as a {added.role} ({added.dim}-d, license: {added.license}).")
-    if added.role == "juror" and not added.thresholds:
-        typer.echo(f"Give it thresholds: visard calibrate --people FOLDER --recognizer {added.name}")

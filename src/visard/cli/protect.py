@@ -17,6 +17,7 @@ def build_plan(
     method: str,
     settings: dict[str, Any],
     surrogates: Sequence[str],
+    thorough: bool,
     jury: Sequence[str],
     detector: str,
     boxes: Path | None,
@@ -29,7 +30,7 @@ def build_plan(
     """The plan that the options ask for; raises ``VisardError`` before any photo is touched."""
     chosen = find(method)
     chosen.check(settings)
-    makers, judges = choose_recognizers(surrogates, jury, fmr)
+    makers, judges = choose_recognizers(surrogates, jury, fmr, thorough=thorough)
     show.left_out(uncalibrated(fmr) if not jury else [], fmr)
     return Plan(
         method=chosen,

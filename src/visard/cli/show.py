@@ -8,21 +8,23 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from visard.audit import CONDITIONS
+from visard.audit import VERDICT_CONDITIONS
+from visard.audit.tables import Table as Findings
 from visard.cloak import Method
 from visard.face import Face
 from visard.measure import new_juror_bound
 from visard.pipeline import Row
-from visard.recognizer import Card, Recognizer, Threshold
+from visard.recognizer import Recognizer, Threshold
 
 _COLORS = {"protected": "green", "not protected": "red", "not judged": "yellow", "no face": "yellow", "failed": "red"}
 _PROTECTED = {True: "protected", False: "not protected", None: "not judged"}
 _NO_JURY = (
     "Nobody could judge this: no juror is there, and a recognizer that made the cloak never judges it. "
-    "Add one with: visard models add FILE.onnx --card CARD.json"
+    "Fetch one that visard models list names (visard models fetch NAME), or add one: "
+    "visard models add FILE.onnx --card CARD.json"
 )
 _MORE = (
-    "To protect more: make the cloak with more recognizers (visard models add FILE.onnx --card CARD.json "
+    "To protect more: make the cloak with more recognizers (--thorough, or visard models add FILE --card CARD.json "
     "--role surrogate), or a stronger one (--set level=11/255)."
 )
 
@@ -66,7 +68,7 @@ def _jurors(face: Mapping[str, Any]) -> Table:
     title = f"Similarity to {against}, before and after:"
     table = Table(title=title, title_justify="left", title_style="dim", box=None, padding=(0, 1, 0, 0))
     table.add_column("juror", no_wrap=True)
-    for column in ("before", *CONDITIONS, "match at"):
+    for column in ("before", *VERDICT_CONDITIONS, "match at"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     by_juror: dict[str, list[Mapping[str, Any]]] = {}
@@ -155,6 +157,21 @@ def totals(photos: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer]) -> N
         console.print(_MORE)
 
 
+def headline(found: Findings, warnings: Sequence[str], report: Path) -> None:
+    """The end of an audit of folders."""
+    table = Table(box=None, pad_edge=False)
+    for name in found.header:
+        table.add_column(name)
+    for row in found.rows:
+        table.add_row(*(escape(cell if isinstance(cell, str) else cell.text) for cell in row))
+    console = _console()
+    console.print(found.note)
+    console.print(table)
+    for sentence in warnings:
+        console.print(f"[yellow]{escape(sentence)}[/]", soft_wrap=True)
+    console.print(f"The report: {escape(str(report))}", soft_wrap=True)
+
+
 def faces(found: Sequence[Face]) -> None:
     """The numbered faces of a photo."""
     table = Table(box=None, pad_edge=False)
@@ -175,24 +192,6 @@ def methods(found: Sequence[Method]) -> None:
         settings = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in method.settings.items())
         table.add_row(method.name, method.aim, method.paper, settings)
     _console().print(table)
-
-
-def models(found: Sequence[tuple[Card, bool]]) -> None:
-    """The recognizers."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("recognizer", "role", "ready", "license", "source", "threshold at FMR"):
-        table.add_column(name, overflow="fold")
-    for card, ready in found:
-        thresholds = ", ".join(f"{t.value:.3f} at {t.fmr:g}" for t in card.thresholds)
-        table.add_row(
-            card.name,
-            card.role + (" (black box)" if card.format == "onnx-black-box" else ""),
-            "yes" if ready else "no",
-            card.license,
-            card.source,
-            thresholds or "none: visard calibrate",
-        )
-    Console(highlight=False).print(table)
 
 
 def thresholds(found: Mapping[str, Sequence[Threshold]], skipped: Sequence[tuple[Path, str]]) -> None:

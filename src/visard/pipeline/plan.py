@@ -12,7 +12,7 @@ from visard.cloak import Method
 from visard.errors import NoFaceError, RecognizerError, SettingError
 from visard.face import Detector, Face
 from visard.recognizer import Card, Recognizer, cards, find, load, ready
-from visard.recognizer.card import Role, file_sha256
+from visard.recognizer.card import Role, file_sha256, kin
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +99,36 @@ def _content(path: Path | None) -> dict[str, str] | None:
 
 
 def choose_recognizers(
-    surrogates: Sequence[str] = (), jury: Sequence[str] = (), fmr: float = 1e-3
+    surrogates: Sequence[str] = (), jury: Sequence[str] = (), fmr: float = 1e-3, *, thorough: bool = False
 ) -> tuple[tuple[Recognizer, ...], tuple[Recognizer, ...]]:
     """The recognizers that make and that judge a cloak, by name; where none are named, by their cards' roles.
 
-    The jury "none" is nobody; a juror by role judges once it has a threshold at `fmr`. Raises ``RecognizerError``
-    when one would do both, or there is no surrogate, or a surrogate is a black box.
+    `thorough`: every recognizer that can makes the cloak, but for the named jury, or one juror if none is named. The
+    jury "none" is nobody; a juror by role judges once it has a threshold at `fmr`, and if none of its kin makes the
+    cloak. Raises ``RecognizerError`` when one would do both, or there is no surrogate, or a surrogate is a black box.
     """
+    if thorough and surrogates:
+        raise RecognizerError("--thorough chooses the surrogates itself; leave --surrogates out.")
     jurors = _named(jury)
-    makers = _named(surrogates) or [card for card in _by_role("surrogate") if card.name not in jury]
-    weights = {card.sha256 for card in makers}  # two names for the same weights are one recognizer
+    if thorough:
+        judges = jurors if jury else _calibrated_jurors(fmr)[:1]
+        makers = [c for c in cards().values() if ready(c) and c.differentiable and not _related(c, judges)]
+    else:
+        makers = _named(surrogates) or [card for card in _by_role("surrogate") if card.name not in jury]
     if not jury:
-        jurors = [card for card in _calibrated_jurors(fmr) if card.sha256 not in weights]
-    if both := {card.name for card in jurors if card.sha256 in weights}:
+        jurors = [card for card in _calibrated_jurors(fmr) if not _related(card, makers)]
+    if both := [card.name for card in jurors if _related(card, makers)]:
         raise RecognizerError(
-            f"{', '.join(sorted(both))} cannot both make a cloak and judge it; drop it from one side."
+            f"{', '.join(sorted(both))} cannot judge a cloak that it, or a recognizer of the same origin, made; drop "
+            "it from one side."
         )
     if not makers:
         raise RecognizerError("No surrogate is left to make a cloak with; name one with --surrogates.")
     return tuple(_surrogate(card) for card in makers), tuple(load(card) for card in jurors)
+
+
+def _related(card: Card, others: Sequence[Card]) -> bool:
+    return any(kin(card, other) for other in others)
 
 
 def choose_jury(names: Sequence[str] = (), fmr: float = 1e-3) -> tuple[Recognizer, ...]:

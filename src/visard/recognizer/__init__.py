@@ -2,20 +2,32 @@
 
 from visard.recognizer.base import Recognizer
 from visard.recognizer.calibration import calibrate, people_photos
-from visard.recognizer.card import Card, Threshold, parse_card
-from visard.recognizer.store import add, cards, find, load, ready, store_thresholds
+from visard.recognizer.card import Accuracy, Card, Threshold, parse_card
+from visard.recognizer.fetching import fetch, fetch_new
+from visard.recognizer.install import add, remove, store_thresholds
+from visard.recognizer.outsiders import RecognizerWarning, Registration
+from visard.recognizer.store import cards, find, load, owner, ready, verify, weights
 
 __all__ = [
+    "Accuracy",
     "Card",
     "Recognizer",
+    "RecognizerWarning",
+    "Registration",
     "Threshold",
     "add",
     "calibrate",
     "cards",
+    "fetch",
+    "fetch_new",
     "find",
     "load",
+    "owner",
     "parse_card",
     "people_photos",
     "ready",
+    "remove",
     "store_thresholds",
+    "verify",
+    "weights",
 ]

@@ -15,17 +15,18 @@ class Recognizer(nn.Module):
     It owns its channel order, scale and normalization, and takes and gives float32. Weights ask for no gradient.
     """
 
-    mean: Tensor
-    std: Tensor
+    scale: Tensor
+    shift: Tensor
     to_canonical: Tensor
 
     def __init__(self, card: Card, network: nn.Module) -> None:
         super().__init__()
         self.card = card
         self.network = network.eval().requires_grad_(False)
-        # pixels come in [0, 1] and RGB: the scale goes into mean and std, the channel order too
-        self.register_buffer("mean", torch.tensor(card.mean).view(1, 3, 1, 1) / 255, persistent=False)
-        self.register_buffer("std", torch.tensor(card.std).view(1, 3, 1, 1) / 255, persistent=False)
+        # (255 v - mean) / std in one pass over the pixels
+        mean, std = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (card.mean, card.std))
+        self.register_buffer("scale", (255 / std).float(), persistent=False)
+        self.register_buffer("shift", (-mean / std).float(), persistent=False)
         to_canonical = torch.from_numpy(card.template.to_canonical).float()
         self.register_buffer("to_canonical", to_canonical, persistent=False)
 
@@ -40,13 +41,17 @@ class Recognizer(nn.Module):
     @property
     def differentiable(self) -> bool:
         """Whether it can make a cloak; a black box can only judge."""
-        return self.card.format != "onnx-black-box"
+        return self.card.differentiable
 
     def embed(self, faces: Tensor) -> Tensor:
         """Embeddings (N, D), unit vectors, of `faces` (N, 3, h, w) in [0, 1], RGB, aligned to its template."""
+        return F.normalize(self.network(self.normalize(faces)))
+
+    def normalize(self, faces: Tensor) -> Tensor:
+        """What its network takes (N, 3, h, w), of `faces` as ``embed`` takes them: channel order, scale and mean."""
         if self.card.channels == "BGR":
             faces = faces.flip(1)
-        return F.normalize(self.network((faces - self.mean) / self.std))
+        return torch.addcmul(self.shift, faces, self.scale)
 
     def forward(self, faces: Tensor) -> Tensor:
         return self.embed(faces)

@@ -5,14 +5,14 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from visard.errors import CardError
 from visard.face import Template
 
-Format = Literal["dlib", "onnx", "onnx-black-box"]
+Format = Literal["dlib", "onnx", "onnx-black-box", "safetensors", "pytorch", "package"]
 Role = Literal["surrogate", "juror"]
 
 
@@ -22,7 +22,12 @@ class Card:
 
     `input` (height, width) in pixels, filled by the rectangle `crop` (x0, y0, x1, y1) of the canonical 112 x 112
     face frame; `channels` in the order the network takes them, each as (v - mean) / std for v in 0..255; `dim` of
-    the embedding; `role`: a surrogate makes cloaks, a juror judges them, none does both.
+    the embedding; `role`: a surrogate makes cloaks, a juror judges them, none does both; `teacher`: the recognizer
+    whose embeddings it was trained to give, if any.
+
+    `network`: the architecture that weights in "safetensors" or "pytorch" files are for; a recognizer of the format
+    "package" has its network's code in the package that registers it. `url` (https or file): where exactly this file
+    can be fetched. `license` is the weights', `code_license` the code's; `limits`: what it is bad at, in a sentence.
     """
 
     name: str
@@ -40,7 +45,13 @@ class Card:
     loss: str = "not stated"
     training_data: str = "not stated"
     license: str = "not stated"
+    code_license: str = "not stated"
     source: str = "not stated"
+    url: str = ""
+    network: str = ""
+    limits: str = "not stated"
+    accuracy: "Accuracy | None" = None
+    teacher: str = ""
     thresholds: tuple["Threshold", ...] = field(default=())
 
     def __post_init__(self) -> None:
@@ -55,12 +66,23 @@ class Card:
         ):
             if getattr(self, key) not in allowed:
                 raise CardError(f'{self.name}: {key} is "{getattr(self, key)}"; use one of {", ".join(allowed)}.')
+        if self.file in (".", "..", "card.json", "thresholds.json") or {"/", "\\"} & set(self.file):
+            raise CardError(f'{self.name}: file is "{self.file}"; give the bare name of the weights file.')
+        if self.url and not self.url.startswith(("https://", "file://")):
+            raise CardError(f'{self.name}: url is "{self.url}"; use https:// or file://.')
+        if self.format in ("safetensors", "pytorch") and not self.network:
+            raise CardError(f'{self.name}: a {self.format} file holds weights alone; name their "network" in the card.')
         if not all(math.isfinite(v) for v in (*self.crop, *self.mean, *self.std)):
             raise CardError(f"{self.name}: crop, mean and std must be finite.")
         if min(self.input) < 1 or self.dim < 1 or min(self.std) <= 0:
             raise CardError(f"{self.name}: input, dim and std must be positive.")
         if not (self.crop[0] < self.crop[2] and self.crop[1] < self.crop[3]):
             raise CardError(f"{self.name}: crop is x0, y0, x1, y1 with x0 < x1 and y0 < y1.")
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether it can make a cloak; a black box can only judge."""
+        return self.format != "onnx-black-box"
 
     @property
     def template(self) -> Template:
@@ -73,6 +95,17 @@ class Card:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """The balanced accuracy in [0, 1] of same-or-other-person decisions, its 95 % interval `low`..`high`, and where
+    it was measured, `on`: the people and how many pairs."""
+
+    balanced: float
+    low: float
+    high: float
+    on: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +126,15 @@ class Threshold:
     fnmr: float | None
 
 
+def kin(a: Card, b: Card) -> bool:
+    """Whether two recognizers cannot judge each other's cloaks: the same weights, or one origin (a teacher and its
+    students)."""
+    return a.sha256 == b.sha256 or (a.teacher or a.name) == (b.teacher or b.name)
+
+
+_TEXTS = [fact.name for fact in fields(Card) if fact.type is str]
+
+
 def parse_card(entry: Mapping[str, Any], **overrides: Any) -> Card:
     """A card from its JSON form, with `overrides`; raises ``CardError`` naming what is missing or wrong."""
     if not isinstance(entry, Mapping):
@@ -103,6 +145,9 @@ def parse_card(entry: Mapping[str, Any], **overrides: Any) -> Card:
     required = ("name", "format", "file", "sha256", "input", "crop", "mean", "std", "dim")
     if missing := [key for key in required if key not in values]:
         raise CardError(f"{name}: the card lacks {', '.join(missing)}.")
+    for key in _TEXTS:
+        if not isinstance(values.get(key, ""), str):
+            raise CardError(f"{name}: {key} should be text, got {values[key]}.")
     try:
         for key, length in (("input", 2), ("crop", 4), ("mean", 3), ("std", 3)):
             kind = int if key == "input" else float
@@ -110,6 +155,8 @@ def parse_card(entry: Mapping[str, Any], **overrides: Any) -> Card:
             if len(values[key]) != length:
                 raise CardError(f"{name}: {key} needs {length} numbers, got {len(values[key])}.")
         values["dim"] = int(values["dim"])
+        if values.get("accuracy") is not None:
+            values["accuracy"] = Accuracy(**values["accuracy"])
         values["thresholds"] = tuple(Threshold(**entry) for entry in values.get("thresholds", ()))
     except (TypeError, ValueError) as error:
         raise CardError(f"{name}: the card is malformed ({error}).") from error
@@ -117,9 +164,11 @@ def parse_card(entry: Mapping[str, Any], **overrides: Any) -> Card:
     return Card(**{key: value for key, value in values.items() if key in known})
 
 
-def find_card_entry(path: Path, sha256: str, file: str) -> dict[str, Any]:
-    """The JSON entry for a weights file: `path` holds one card, or several under "recognizers" by name, of which
-    the one with this `sha256` is taken. Raises ``CardError``."""
+def card_entries(path: Path, default_name: str) -> dict[str, dict[str, Any]]:
+    """The JSON entries in a file by name: one card (`default_name` if it has none), or several under "recognizers".
+
+    Raises ``CardError``.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -130,12 +179,22 @@ def find_card_entry(path: Path, sha256: str, file: str) -> dict[str, Any]:
         raise CardError(f"The card {path} should hold a JSON object.")
     entries = content.get("recognizers")
     if not isinstance(entries, dict):
-        entries = {content.get("name", Path(file).stem): content}
+        entries = {content.get("name", default_name): content}
+    found = {}
     for name, entry in entries.items():
         if not isinstance(entry, dict):
             raise CardError(f"The card of {name} in {path} should be a JSON object.")
+        # "licence" is the older spelling
+        found[name] = {"name": name, "license": entry.get("licence", "not stated"), **entry}
+    return found
+
+
+def find_card_entry(path: Path, sha256: str, file: str) -> dict[str, Any]:
+    """The JSON entry for a weights file: of the cards in `path` the one with this `sha256`, or with none. Raises
+    ``CardError``."""
+    for entry in card_entries(path, Path(file).stem).values():
         if entry.get("sha256", sha256) == sha256:
-            return {"name": name, "license": entry.get("licence", "not stated"), **entry}
+            return entry
     raise CardError(f"No card in {path} has the sha256 of {file} ({sha256[:12]}...); check that the file is intact.")
 
 
