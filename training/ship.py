@@ -123,7 +123,7 @@ def main() -> None:
         source=f"visard; {args.recipe}",
         network=args.network,
         limits=LIMITS,
-        teacher=teacher.name,
+        origin=teacher.name,
     )
     recognizer = Recognizer(card, load_network(args.network, file))
     card = replace(card, accuracy=accuracy(recognizer, args.data))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rig import DLIB, astronaut, astronaut_face, color_juror, painted, threshold
-from visard.audit import CONDITIONS, FaceVerdict, JurorVerdict, judge
+from visard.audit import VERDICT_CONDITIONS, FaceVerdict, JurorVerdict, judge
 from visard.errors import CalibrationError, PhotoError
 from visard.face import Face, Pixels, find_again
 from visard.photo import jpeg_round_trip, resize
@@ -45,7 +45,7 @@ def blind_detector(_pixels: Pixels) -> list[Face]:
 def test_a_photo_is_not_protected_from_itself(portrait: Pixels, face: Face, dlib_resnet: Recognizer) -> None:
     (verdict,) = judge(portrait, portrait, [face], [dlib_resnet], DLIB)
     assert verdict.protected is False
-    assert [v.condition for v in verdict.jurors] == list(CONDITIONS) == ["as saved", "JPEG 75", "half size"]
+    assert [v.condition for v in verdict.jurors] == list(VERDICT_CONDITIONS) == ["as saved", "JPEG 75", "half size"]
     assert verdict.jurors[0].before == verdict.jurors[0].after == pytest.approx(1, abs=1e-6)
     for v in verdict.jurors:
         assert (v.found, v.protected) == (True, False)
@@ -132,7 +132,7 @@ def test_the_jury_sees_what_happens_to_the_whole_photo(portrait: Pixels) -> None
         "JPEG 75": lambda p: jpeg_round_trip(p, 75),
         "half size": lambda p: resize(p, 0.5),
     }
-    assert happens.keys() == CONDITIONS.keys()
+    assert happens.keys() == VERDICT_CONDITIONS.keys()
     smaller = resize(portrait, 0.75)
     for shift in (0, 5, 37):
         photo = np.pad(smaller, ((170 + shift, 202 - shift), (130 + 2 * shift, 150), (0, 0)))

@@ -108,7 +108,7 @@ def test_a_student_is_no_judge_of_its_teacher(empty_store: Path) -> None:
     file = tiny_onnx(empty_store / "net.onnx", 1)
     marked = [asdict(threshold(0.5, sha256=file_sha256(file)))]
     add(file, write_card(empty_store / "a.json", name="teacher", thresholds=marked))
-    add(tiny_onnx(empty_store / "s.onnx", 2), write_card(empty_store / "b.json", name="student", teacher="teacher"),
+    add(tiny_onnx(empty_store / "s.onnx", 2), write_card(empty_store / "b.json", name="student", origin="teacher"),
         role="surrogate")  # fmt: skip
     surrogates, jury = choose_recognizers()
     assert [r.name for r in surrogates] == ["dlib-resnet", "student"]

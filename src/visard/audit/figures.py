@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,14 +18,33 @@ _HIGH = 1.01  # above every cosine, rounding included
 _MOST_POINTS = 2000  # of a curve: more than a screen shows
 
 
-def figures(sets: Sequence[Protected]) -> dict[str, str]:
-    """SVG by title."""
+class Drawing(NamedTuple):
+    """A figure as SVG text, and how to read it."""
+
+    svg: str
+    caption: str
+
+
+def figures(sets: Sequence[Protected]) -> dict[str, Drawing]:
+    """The figures by title."""
     found = {}
     if len(sets) > 1:
-        found["Protection against visibility"] = tradeoff(sets)
+        found["Protection against visibility"] = Drawing(
+            tradeoff(sets),
+            "One point per set, up and to the left is better: the share protected, mean over held-out jurors; the bar "
+            "goes down to the worst of them.",
+        )
     for one in sets:
-        found[f"Scores: {one.name}"] = histograms(one)
-        found[f"Detection error tradeoff: {one.name}"] = det_curves(one)
+        found[f"Scores: {one.name}"] = Drawing(
+            histograms(one),
+            "Left of the dashed line two photos do not match. A cloak that works moves the orange scores, protected "
+            "photos of the same person, from the blue ones to the gray ones of other people.",
+        )
+        found[f"Detection error tradeoff: {one.name}"] = Drawing(
+            det_curves(one),
+            "The farther up and to the right, the more errors the juror makes at every threshold: with protected "
+            "photos that is protection. Where the scores of the two kinds do not overlap there is no curve.",
+        )
     return found
 
 
@@ -88,11 +107,11 @@ def tradeoff(sets: Sequence[Protected]) -> str:
                 continue
             x, mean = float(np.mean(one.seen.quality[name])), float(np.mean(rates))
             axis.errorbar([x], [mean], yerr=[[max(0.0, mean - min(rates))], [0]], fmt="o", markersize=4, capsize=2)
-            label = axis.annotate(one.name, (x, mean), fontsize=7, xytext=(4, 4), textcoords="offset points")
-            label.set_in_layout(False)  # a long name may be cut off, but not push the axes off the figure
+            text = axis.annotate(one.name, (x, mean), fontsize=7, xytext=(4, 4), textcoords="offset points")
+            text.set_in_layout(False)  # a long name may be cut off, but not push the axes off the figure
         axis.set_ylim(-0.02, 1.05)
         axis.set_xlabel(f"{label}, 160 px crop")
-        axis.set_ylabel(f"protected at FMR {FMRS[0]:g}: mean, and worst juror")
+        axis.set_ylabel(f"protected at FMR {FMRS[0]:g}:\nmean, down to the worst juror")
         axis.grid(alpha=0.3)
     axes[0].invert_xaxis()
     return _svg(figure)

@@ -23,13 +23,14 @@ from visard.audit.trials import (
     run,
 )
 from visard.errors import CalibrationError
-from visard.measure import bootstrap, d_prime, eer, fnir_at_fpir
+from visard.measure import bootstrap, bootstrap_eer, d_prime, eer, fnir_at_fpir, pair_histograms
 from visard.recognizer import Card, Recognizer
 from visard.recognizer.card import kin
 
 FMRS = (1e-3, 1e-2)
-FPIRS = (1e-1, 1e-2)
+FPIRS = (1e-1, 1e-2, 1e-3)
 TOP = (1, 5, 10)
+MOST_PAIRS = 20_000_000  # of which an equal error rate gets its interval; with more it would be narrow
 _QUALITY_NAMES = {"ssim": "SSIM", "psnr": "PSNR (dB)", "ciede2000": "CIEDE2000", "visibility": "visibility (JND)"}
 
 
@@ -76,6 +77,14 @@ class Protected:
         )
         people = np.repeat(self.seen.people, mate.sum(axis=1))
         return Scores(clean[mate], protected[mate], clean[other], protected[other], people, other.sum(axis=1))
+
+    @cached_property
+    def pair_people(self) -> tuple[Array, Array]:
+        """Who is compared with whom in ``scores``, mates (G,) and then others (I,): numbers of people (G + I,)."""
+        codes = np.unique(np.concatenate([self.seen.people, self.gallery.people]), return_inverse=True)[1]
+        probes, gallery = codes[: len(self.seen.people)], codes[len(self.seen.people) :]
+        places = [np.nonzero(kind) for kind in pairs_with(self.seen.people, self.gallery.people, self.gallery.own)]
+        return np.concatenate([probes[p] for p, _ in places]), np.concatenate([gallery[g] for _, g in places])
 
     def held_out(self, juror: Recognizer) -> bool:
         """Whether a juror had no part in the cloaks, nor any of its kin."""
@@ -167,7 +176,7 @@ def four_quadrants(sets: Sequence[Protected]) -> Table:
             found = quadrants(one.seen, one.own, juror.name)
             threshold = juror.threshold(FMRS[0]).value
             cells = [rate(found[name][paired] >= threshold, one.seen.people[paired]) for name in names]
-            rows.append((one.name, juror.name, *(percent(c, muted=not one.held_out(juror)) for c in cells)))
+            rows.append((one.name, _label(one, juror), *(percent(c, muted=not one.held_out(juror)) for c in cells)))
     return Table(
         "Four quadrants",
         f"Share of probes that match another photo of their person at FMR {FMRS[0]:g}, by probe and gallery, within "
@@ -175,6 +184,10 @@ def four_quadrants(sets: Sequence[Protected]) -> Table:
         ("set", "juror", *(f"{p} probe, {g} gallery" for p, g in names)),
         tuple(rows),
     )
+
+
+def _label(one: Protected, juror: Recognizer) -> Cell:
+    return Cell(juror.name, muted=not one.held_out(juror))
 
 
 def impersonation(sets: Sequence[Protected]) -> Table:
@@ -187,7 +200,7 @@ def impersonation(sets: Sequence[Protected]) -> Table:
                 for fmr in FMRS
                 for others in (scores.clean_other, scores.protected_other)
             ]
-            rows.append((one.name, juror.name, *cells, f"{scores.comparisons.sum():,}"))
+            rows.append((one.name, _label(one, juror), *cells, f"{scores.comparisons.sum():,}"))
     return Table(
         "Impersonation",
         "Share of the photos of other people that a probe matches, clean and protected, mean over probes, 95 % "
@@ -220,7 +233,7 @@ def identification(sets: Sequence[Protected]) -> Table:
             ):
                 cells = [percent(rate(ranks[some] <= k, one.seen.people[some])) for k in TOP]
                 open_set = [_open_set(best[some], one.seen.people[some], trials.clean_other, fpir) for fpir in FPIRS]
-                rows.append((one.name, juror.name, kind, *cells, *open_set))
+                rows.append((one.name, _label(one, juror), kind, *cells, *open_set))
     size = len(sets[0].gallery.people)
     return Table(
         "Identification",
@@ -255,11 +268,11 @@ def verification(sets: Sequence[Protected]) -> Table:
             ):
                 counts = f"{len(genuine):,}", f"{len(impostor):,}"
                 if not len(genuine) or not len(impostor):
-                    rows.append((one.name, juror.name, kind, *[NOTHING] * 3, *counts))
+                    rows.append((one.name, _label(one, juror), kind, *[NOTHING] * 3, *counts))
                     continue
                 misses = percent(rate(genuine < juror.threshold(FMRS[0]).value, scores.people))
-                both = f"{100 * eer(genuine, impostor):.2f} %", f"{d_prime(genuine, impostor):.2f}"
-                rows.append((one.name, juror.name, kind, *both, misses, *counts))
+                both = _equal_error(one, genuine, impostor), f"{d_prime(genuine, impostor):.2f}"
+                rows.append((one.name, _label(one, juror), kind, *both, misses, *counts))
     return Table(
         "Verification",
         "Probes against a clean gallery, pair by pair, as saved: equal error rate (interpolated), d', and the false "
@@ -267,6 +280,14 @@ def verification(sets: Sequence[Protected]) -> Table:
         ("set", "juror", "probe", "EER", "d'", "FNMR", "genuine pairs", "impostor pairs"),
         tuple(rows),
     )
+
+
+def _equal_error(one: Protected, genuine: Array, impostor: Array) -> str:
+    text = f"{100 * eer(genuine, impostor):.2f} %"
+    if len(genuine) + len(impostor) > MOST_PAIRS:
+        return text
+    low, high = bootstrap_eer(pair_histograms(np.concatenate([genuine, impostor]), *one.pair_people))
+    return f"{text} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def quality(sets: Sequence[Protected]) -> Table:

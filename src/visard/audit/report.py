@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import visard
-from visard.audit.figures import figures
+from visard.audit.figures import Drawing, figures
 from visard.audit.findings import FMRS, Protected, tables
 from visard.audit.tables import Table
 from visard.audit.trials import NOT_A_SCORE, Array
@@ -21,15 +21,21 @@ from visard.errors import MissingExtraError, WriteError
 from visard.recognizer import Recognizer
 
 
-def write(out: Path, sets: Sequence[Protected], warnings: Sequence[str], facts: Mapping[str, Any]) -> dict[str, Any]:
+def write(
+    out: Path, sets: Sequence[Protected], warnings: Sequence[str], facts: Mapping[str, Any], seconds: float
+) -> dict[str, Any]:
     """The report in the folder `out`: report.html (one file, no network), report.md, figures/, summary.json and
-    trials.parquet; the summary is returned. Raises ``WriteError``; ``MissingExtraError`` without matplotlib, pyarrow.
+    trials.parquet; the summary is returned. `facts` stand on top of it; the audit took `seconds`. Raises
+    ``WriteError``; ``MissingExtraError`` without matplotlib, pyarrow.
     """
     check_extras()
     drawn, found = figures(sets), tables(sets)
     summary = {
         "visard": visard.__version__,
         **facts,
+        "seconds": round(seconds, 1),
+        "device": "cpu",
+        "sha256": {juror.name: juror.card.sha256 for juror in sets[0].jury},
         "warnings": list(warnings),
         "sets": {one.name: _summary(one) for one in sets},
     }
@@ -37,8 +43,8 @@ def write(out: Path, sets: Sequence[Protected], warnings: Sequence[str], facts: 
         (out / "figures").mkdir(parents=True, exist_ok=True)
         _write(out / "trials.parquet", _parquet(sets))
         _write(out / "report.html", _html(found, drawn, warnings, facts).encode())
-        for title, svg in drawn.items():
-            _write(out / "figures" / f"{_file_name(title)}.svg", svg.encode())
+        for title, drawing in drawn.items():
+            _write(out / "figures" / f"{_file_name(title)}.svg", drawing.svg.encode())
         _write(out / "report.md", _markdown(found, drawn, warnings, facts).encode())
         _write(out / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
     except OSError as error:
@@ -66,7 +72,7 @@ def _summary(one: Protected) -> dict[str, Any]:
         "photos": len(one.seen.people),
         "people": len(np.unique(one.seen.people)),
         "gallery": len(one.gallery.people),
-        "surrogates": None if one.surrogates is None else [card.name for card in one.surrogates],
+        "surrogates": None if one.surrogates is None else {card.name: card.sha256 for card in one.surrogates},
         "quality": {name: float(np.mean(v[np.isfinite(v)])) if np.isfinite(v).any() else None
                     for name, v in one.seen.quality.items()},
         "protection": {f"{fmr:g}": {c: rates(fmr, c) for c in one.conditions} for fmr in FMRS},
@@ -116,9 +122,14 @@ def _juror(one: Protected, name: str) -> Recognizer:
     return next(juror for juror in one.jury if juror.name == name)
 
 
-def _html(found: Sequence[Table], drawn: Mapping[str, str], warnings: Sequence[str], facts: Mapping[str, Any]) -> str:
+def _html(
+    found: Sequence[Table], drawn: Mapping[str, Drawing], warnings: Sequence[str], facts: Mapping[str, Any]
+) -> str:
     notes = "".join(f"<li>{escape(text)}</li>" for text in warnings)
-    pictures = "".join(f"<h2>{escape(title)}</h2>\n<figure>{svg}</figure>\n" for title, svg in drawn.items())
+    pictures = "".join(
+        f"<h2>{escape(title)}</h2>\n<p class=note>{escape(d.caption)}</p>\n<figure>{d.svg}</figure>\n"
+        for title, d in drawn.items()
+    )
     style = (resources.files("visard.audit") / "report.css").read_text(encoding="utf-8")
     known = "".join(f"<dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd>" for k, v in facts.items())
     return (
@@ -134,11 +145,11 @@ def _html(found: Sequence[Table], drawn: Mapping[str, str], warnings: Sequence[s
 
 
 def _markdown(
-    found: Sequence[Table], drawn: Mapping[str, str], warnings: Sequence[str], facts: Mapping[str, Any]
+    found: Sequence[Table], drawn: Mapping[str, Drawing], warnings: Sequence[str], facts: Mapping[str, Any]
 ) -> str:
     known = "\n".join(f"- {key}: {value}" for key, value in facts.items())
     notes = "## Before you believe this\n\n" + "\n".join(f"- {text}" for text in warnings) + "\n\n" if warnings else ""
-    pictures = "\n".join(f"![{title}](figures/{_file_name(title)}.svg)\n" for title in drawn)
+    pictures = "\n".join(f"![{title}](figures/{_file_name(title)}.svg)\n\n{d.caption}\n" for title, d in drawn.items())
     return f"# Audit\n\n{known}\n\n{notes}" + "\n".join(
         [found[0].to_markdown(), pictures, *(t.to_markdown() for t in found[1:])]
     )

@@ -105,6 +105,8 @@ def folders(original: Path, protected: Sequence[Path], out: Path | None, given: 
 
 def single(original: Path, protected: Sequence[Path], given: Mapping[str, object]) -> Path:
     """The one protected photo; raises ``SettingError`` unless the options are those of a photo."""
+    if not original.exists():
+        raise SettingError(f"{original} does not exist; check the name.")
     _leave_out(given, "single photos")
     if len(protected) > 1:
         raise SettingError("--protected takes one photo; to compare several sets give folders.")

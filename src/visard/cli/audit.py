@@ -1,5 +1,6 @@
 """visard audit"""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def run_collection(
     second: str | None,
 ) -> None:
     """Judge folders of protected photos, write the report, print its headline."""
+    begun = time.perf_counter()
     check_extras()
     named = _names(protected)
     jurors = choose_jury(jury)
@@ -103,7 +105,7 @@ def run_collection(
         "detector": detector + (f", second {second}" if second else ""),
         "surrogates": "; ".join(f"{name}: {_names_of(*makers[name])}" for name in named),
     }
-    write(out, sets, warnings, facts)
+    write(out, sets, warnings, facts, time.perf_counter() - begun)
     show.headline(headline(sets), warnings, out / "report.html")
 
 

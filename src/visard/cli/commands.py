@@ -146,7 +146,12 @@ def audit(
 
     names = arguments.names(jury)
     if original.is_dir():
-        given: dict[str, object] = {"--reference": reference, "--report": report, "--boxes": boxes}
+        given: dict[str, object] = {
+            "--reference": reference,
+            "--report": report,
+            "--boxes": boxes,
+            "--fmr": fmr != 1e-3,
+        }
         folder = arguments.folders(original, protected, out, given)
         command.run_collection(
             original, protected, people, folder, arguments.names(surrogates), names, detector, second

@@ -50,7 +50,7 @@ def facts(card: Card, path: Path, state: str) -> None:
         "architecture": card.architecture,
         "loss": card.loss,
         "training data": card.training_data,
-        "one origin with": card.teacher,
+        "one origin with": card.origin,
         "input": f"{card.input[0]} x {card.input[1]} (height x width), {card.channels}",
         "crop": f"{crop} of the canonical 112 x 112 frame",
         "normalization": f"(v - {_three(card.mean)}) / {_three(card.std)}, v in 0..255",

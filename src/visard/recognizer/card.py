@@ -22,8 +22,8 @@ class Card:
 
     `input` (height, width) in pixels, filled by the rectangle `crop` (x0, y0, x1, y1) of the canonical 112 x 112
     face frame; `channels` in the order the network takes them, each as (v - mean) / std for v in 0..255; `dim` of
-    the embedding; `role`: a surrogate makes cloaks, a juror judges them, none does both; `teacher`: the recognizer
-    whose embeddings it was trained to give, if any.
+    the embedding; `role`: a surrogate makes cloaks, a juror judges them, none does both; `origin`: the recognizer
+    that it was trained to imitate, or whose weights it has in another form, if any.
 
     `network`: the architecture that weights in "safetensors" or "pytorch" files are for; a recognizer of the format
     "package" has its network's code in the package that registers it. `url` (https or file): where exactly this file
@@ -51,7 +51,7 @@ class Card:
     network: str = ""
     limits: str = "not stated"
     accuracy: "Accuracy | None" = None
-    teacher: str = ""
+    origin: str = ""
     thresholds: tuple["Threshold", ...] = field(default=())
 
     def __post_init__(self) -> None:
@@ -129,7 +129,7 @@ class Threshold:
 def kin(a: Card, b: Card) -> bool:
     """Whether two recognizers cannot judge each other's cloaks: the same weights, or one origin (a teacher and its
     students)."""
-    return a.sha256 == b.sha256 or (a.teacher or a.name) == (b.teacher or b.name)
+    return a.sha256 == b.sha256 or (a.origin or a.name) == (b.origin or b.name)
 
 
 _TEXTS = [fact.name for fact in fields(Card) if fact.type is str]
