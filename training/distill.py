@@ -153,9 +153,10 @@ def distill(
     cloaked: float,
     cloaked_from: int,
     seed: int,
+    until: int | None = None,
     device: str = "cpu",
 ) -> None:
-    """Train until `rounds` are done, from the checkpoint `out` if it is there; it is written after every round.
+    """Train until `rounds` are done, or `until` of them, from the checkpoint `out` if it is there; it is written after every round.
 
     Faces are varied and shown to the teacher on the CPU, between the student's steps on `device`.
     """
@@ -179,7 +180,7 @@ def distill(
         begun, history = state["round"], state["history"]
         print(f"goes on after round {begun}", flush=True)
 
-    for number in range(begun, rounds):
+    for number in range(begun, min(rounds, until or rounds)):
         clock = time.perf_counter()
         student.to("cpu").network.requires_grad_(False)
         share = cloaked if number >= cloaked_from else 0.0
@@ -224,6 +225,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of lfw-160, sfhq-160 and tpdne-160")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint; a run goes on from it if it is there")
     parser.add_argument("--rounds", type=int, default=60, help=f"of {ROUND} fresh faces")
+    parser.add_argument("--until", type=int, metavar="ROUND", help="stop there, to go on later with other settings")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--cloaked", type=float, default=0.25, help="share of cloaked faces")
     parser.add_argument("--cloaked-from", type=int, default=8, metavar="ROUND")
@@ -242,6 +244,7 @@ def main() -> None:
         cloaked=args.cloaked,
         cloaked_from=args.cloaked_from,
         seed=args.seed,
+        until=args.until,
         device=args.device,
     )
 
