@@ -156,7 +156,9 @@ def distill(
     until: int | None = None,
     device: str = "cpu",
 ) -> None:
-    """Train until `rounds` are done, or `until` of them, from the checkpoint `out` if it is there; it is written after every round.
+    """Train until `rounds` are done, or `until` of them, from the checkpoint `out` if it is there.
+
+    The checkpoint is written after every round.
 
     Faces are varied and shown to the teacher on the CPU, between the student's steps on `device`.
     """
