@@ -68,7 +68,8 @@ def test_folders(visard: Run, photos: tuple[Path, Path], tmp_path: Path) -> None
     ]  # fmt: skip
     summary = json.loads((report / "summary.json").read_text())
     assert summary["gallery"] == "6 photos of 3 people"
-    assert summary["surrogates"] == "posted: not known"
+    assert summary["set posted"] == "made with recognizers that are not known"
+    assert not (report / ".looks").exists()  # embeddings are templates of faces
     rates = summary["sets"]["posted"]["protection"]["0.001"]["as saved"]
     assert rates["blind"] is None
     assert (rates["sharp"]["value"], rates["sharp"]["trials"], rates["sharp"]["people"]) == (0, 6, 3)
@@ -82,7 +83,7 @@ def test_the_same_command_goes_on(visard: Run, photos: tuple[Path, Path], monkey
     def never(*_args: object) -> None:
         raise AssertionError("looked at twice")
 
-    command = words(*photos, "--out", "report")
+    command = words(*photos, "--out", "report", "--keep-embeddings")
     first = visard(*command)
     content = Path("report/report.html").read_bytes()
     monkeypatch.setattr(collection, "embed_views", never)
@@ -124,7 +125,7 @@ def test_who_made_the_cloaks_is_read_from_the_run(visard: Run, tmp_path: Path) -
     assert "posted: dlib-resnet made these cloaks, or a recognizer of the same origin did: gray, in no mean." in out
     assert "not known" not in out
     summary = json.loads(Path("report/summary.json").read_text())
-    assert summary["surrogates"] == "posted: dlib-resnet"
+    assert summary["set posted"] == "fgsm (eps=0.03137), made with dlib-resnet"
     rates = summary["sets"]["posted"]["protection"]["0.001"]["as saved"]
     assert rates["sharp"]["held_out"] is True
     rows = pq.read_table("report/trials.parquet", columns=["juror", "held_out"]).to_pylist()
@@ -139,7 +140,7 @@ def test_who_made_the_cloaks_is_read_from_the_run(visard: Run, tmp_path: Path) -
     assert (
         "posted: dlib-resnet made these cloaks and is not installed any more, so a juror of its origin counts." in out
     )
-    assert json.loads(Path("report/summary.json").read_text())["surrogates"] == "posted: dlib-resnet"
+    assert json.loads(Path("report/summary.json").read_text())["set posted"].endswith("made with dlib-resnet")
 
 
 def test_a_surrogate_without_a_gradient_is_named(
@@ -226,7 +227,7 @@ MISTAKES = {
         ["photos", "posted", "--out", "r", "--surrogates", "shrap"],
         'No recognizer is called "shrap". Did you',
     ),
-    "detector": (["photos", "posted", "--out", "r", "--second-detector", "haar"], '--detector is "dlib"'),
+    "detector": (["photos", "posted", "--out", "r", "--second-detector", "haar"], '--second-detector is "dlib"'),
     "nobody": (["photos", "posted", "--out", "r", "--jury", "none"], "There is nobody to judge: add a recognizer"),
     "people missing": (["photos", "posted", "--out", "r", "--people", "no"], "The folder no could not be read"),
     "empty": (
@@ -236,7 +237,7 @@ MISTAKES = {
     "flat": (["photos", "photos/p0", "--out", "r"], "photos and photos/p0 lie in each other; move one of them out."),
     "names": (["photos", "strangers", "--out", "r"], "No photo of strangers has the name of one in photos"),
     "no folder": (["photos", "posted", "--out", "photos/p0/0.png/x"], "lies among the photos; choose another folder"),
-    "a file": (["photos", "posted", "--out", "file"], "could not be made"),
+    "a file": (["photos", "posted", "--out", "file"], "is a file; name a folder for the report"),
 }
 
 

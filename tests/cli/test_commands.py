@@ -152,7 +152,7 @@ def test_existing_files_are_named(visard: Run, portrait: Path, tmp_path: Path) -
         (["--set", "steps=many"], '"steps=many" needs a number'),
         (["--surrogates", "dlib-resnt"], 'No recognizer is called "dlib-resnt". Did you mean "dlib-resnet"?'),
         (["--jury", "nobody"], 'No recognizer is called "nobody".'),
-        (["--jury", "dlib-resnet", "--surrogates", "dlib-resnet"], "cannot judge a cloak that it"),
+        (["--jury", "dlib-resnet", "--surrogates", "dlib-resnet"], "cannot judge what dlib-resnet makes"),
         (["--detector", "haar"], '--detector is "dlib"'),
         (["--only", "first"], '--only takes face numbers such as 1,3, got "first"'),
         (["--except", "0"], "--except takes face numbers from 1 on"),

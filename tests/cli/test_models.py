@@ -58,7 +58,7 @@ def as_json(run: Run, *words: object) -> Any:
 def test_add_and_list(visard: Run, file: Path, tmp_path: Path) -> None:
     code, out, _ = visard("models", "add", file, "--card", write_card(tmp_path / "card.json", license="MIT [sic]"))
     assert code == 0
-    assert "tiny is ready as a juror (8-d, license of the weights: MIT [sic]), its sha256 checked." in out
+    assert "tiny is ready as a juror (8-d, license of the weights: MIT [sic]); sha256 " in out
     assert "visard calibrate --people FOLDER --recognizer tiny" in out
     rows = {row["name"]: row for row in as_json(visard, "list")}
     assert [rows[name]["ready"] for name in ("dlib-resnet", "mobilefacenet-foamliu", "tiny")] == [True, False, True]
@@ -138,7 +138,7 @@ def test_verify(visard: Run, tiny: Path) -> None:
 def test_fetch(visard: Run, far: Path) -> None:
     code, out, err = visard("models", "fetch", "far", "--from", far)
     assert (code, err) == (0, "")
-    assert out == "far is ready as a juror (8-d, license of the weights: not stated), its sha256 checked.\n"
+    assert out.startswith("far is ready as a juror (8-d, license of the weights: not stated); sha256 ")
     assert weights(find("far")).is_file()
     assert as_json(visard, "fetch", "far")["path"] == str(weights(find("far")))
     assert visard("models", "remove", "far")[1] == "Removed far.\n"

@@ -163,8 +163,9 @@ MALFORMED = [
     ({"input": [0, 16]}, "must be positive"),
     ({"dim": 0}, "must be positive"),
     ({"dim": "many"}, "malformed"),
-    ({"mean": 5}, "malformed"),
-    ({"mean": ["a", "b", "c"]}, "malformed"),
+    ({"mean": 5}, "mean should be 3 numbers, got 5"),
+    ({"chanels": "BGR"}, 'no field "chanels". Did you mean "channels"'),
+    ({"mean": ["a", "b", "c"]}, "mean should be 3 numbers"),
     ({"crop": [50, 0, 50, 112]}, "x0 < x1"),
     ({"crop": [0, 112, 112, 0]}, "x0 < x1"),
     ({"role": "judge"}, 'role is "judge"; use one of surrogate, juror'),
@@ -206,7 +207,7 @@ def test_unknown_format() -> None:
 def test_input_of_another_size(tmp_path: Path, home: Path, black_box: bool) -> None:
     """A network that ends in a dense layer takes one size only."""
     file = fixed_size_onnx(tmp_path / "fixed.onnx")
-    with pytest.raises(CardError, match=r"does not take input of \(20, 16\)"):
+    with pytest.raises(CardError, match=r"does not take faces of 20 x 16 \(height x width\); give the size"):
         add(file, write_card(tmp_path / "card.json", input=[20, 16]), black_box=black_box)
     assert not home.exists()
     assert add(file, write_card(tmp_path / "card.json"), black_box=black_box).input == (16, 16)

@@ -161,7 +161,8 @@ def robustness(one: Protected) -> Table:
     return Table(
         f"Robustness: {one.name}",
         f"Protection at FMR {FMRS[0]:g} after what happens to posted photos, clean and protected photo alike; PNG "
-        "copies are as saved. Second detector: another program finds the face.",
+        "copies are as saved. Screenshot: shown at three quarters and enlarged again. Second detector (where asked "
+        "for): another program finds the face.",
         ("condition", *(j.name for j in one.jury), "mean / worst", "clean faces found", "protected faces found"),
         tuple(rows),
     )
@@ -321,7 +322,7 @@ def thresholds(jury: Sequence[Recognizer]) -> Table:
             rows.append((juror.name, f"{fmr:g}", f"{t.value:.4f}", fnmr, f"{t.pairs:,}", f"{t.people:,}", t.dataset))
     return Table(
         "Thresholds",
-        "From the similarity on that two photos count as one person, computed on people who are in no test.",
+        "At or above this similarity two photos count as one person; computed on people who are in no test.",
         ("juror", "FMR", "threshold", "FNMR there", "impostor pairs", "people", "dataset"),
         tuple(rows),
     )

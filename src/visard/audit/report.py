@@ -20,6 +20,14 @@ from visard.audit.trials import NOT_A_SCORE, Array
 from visard.errors import MissingExtraError, WriteError
 from visard.recognizer import Recognizer
 
+HOW_TO_READ = (
+    "Rates stand with their 95 % interval and n, the number of photos. A person's photos are not independent, so "
+    "intervals go by people: with few people they are wide, however many photos there are. Where a photo shows "
+    "several faces the largest counts. Visibility is in just-noticeable differences (JND). d' is how many standard "
+    "deviations lie between the scores of the same and of other people. FNIR at FPIR: the share of searches that miss "
+    "the person, at a threshold where that share of searches for absent people raise an alarm."
+)
+
 
 def write(
     out: Path, sets: Sequence[Protected], warnings: Sequence[str], facts: Mapping[str, Any], seconds: float
@@ -136,6 +144,7 @@ def _html(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>visard audit</title>\n<style>{style}</style></head>\n<body>\n<h1>Audit</h1>\n<dl>{known}</dl>\n"
+        f"<p class=note>{escape(HOW_TO_READ)}</p>\n"
         + (f"<h2>Before you believe this</h2>\n<ul>{notes}</ul>\n" if notes else "")
         + found[0].to_html()
         + pictures
@@ -150,7 +159,7 @@ def _markdown(
     known = "\n".join(f"- {key}: {value}" for key, value in facts.items())
     notes = "## Before you believe this\n\n" + "\n".join(f"- {text}" for text in warnings) + "\n\n" if warnings else ""
     pictures = "\n".join(f"![{title}](figures/{_file_name(title)}.svg)\n\n{d.caption}\n" for title, d in drawn.items())
-    return f"# Audit\n\n{known}\n\n{notes}" + "\n".join(
+    return f"# Audit\n\n{known}\n\n{HOW_TO_READ}\n\n{notes}" + "\n".join(
         [found[0].to_markdown(), pictures, *(t.to_markdown() for t in found[1:])]
     )
 

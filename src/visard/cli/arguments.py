@@ -77,7 +77,7 @@ def role(text: str | None) -> "Role | None":
             raise SettingError(f'--role is "juror" or "surrogate", got "{text}".')
 
 
-def detector(text: str) -> "Detector":
+def detector(text: str, option: str = "--detector") -> "Detector":
     """ "dlib", "yunet:FILE" or "aligned"."""
     from visard.face import aligned_crop, dlib_hog, yunet
 
@@ -88,16 +88,20 @@ def detector(text: str) -> "Detector":
         return aligned_crop
     if kind == "yunet" and colon:
         return yunet(Path(path).expanduser())
-    raise SettingError(f'--detector is "dlib", "yunet:FILE.onnx" or "aligned", got "{text}".')
+    raise SettingError(f'{option} is "dlib", "yunet:FILE.onnx" or "aligned", got "{text}".')
 
 
 def folders(original: Path, protected: Sequence[Path], out: Path | None, given: Mapping[str, object]) -> Path:
     """Where the report on folders goes; raises ``SettingError`` unless the options are those of folders."""
     _leave_out(given, "folders")
+    if missing := [path for path in protected if not path.exists()]:
+        raise SettingError(f"{missing[0]} does not exist; check the name.")
     if files := [path for path in protected if not path.is_dir()]:
         raise SettingError(f"{original} is a folder and {files[0]} is none; give two folders or two photos.")
     if out is None:
         raise SettingError("--out is missing; name a folder for the report.")
+    if out.exists() and not out.is_dir():
+        raise SettingError(f"{out} is a file; name a folder for the report.")
     if any(out.resolve().is_relative_to(path.resolve()) for path in (original, *protected)):
         raise SettingError(f"{out} lies among the photos; choose another folder for the report.")
     return out

@@ -1,5 +1,6 @@
 """visard audit"""
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +19,11 @@ from visard.audit.report import check_extras, write
 from visard.cli import arguments, report, show
 from visard.errors import NoFaceError, SettingError
 from visard.face import read_faces
-from visard.pipeline import Outcome, choose_jury, made_by, read_reference, status_of, uncalibrated
+from visard.pipeline import Outcome, choose_jury, read_reference, records, status_of, uncalibrated
 from visard.recognizer import Card, cards, find
+
+LOOKS = ".looks"
+"""Where an audit keeps what it saw, to go on after an interruption: templates of faces, so not for long."""
 
 
 def run_photo(
@@ -60,6 +64,7 @@ def run_collection(
     jury: Sequence[str],
     detector: str,
     second: str | None,
+    keep_embeddings: bool,
 ) -> None:
     """Judge folders of protected photos, write the report, print its headline."""
     begun = time.perf_counter()
@@ -71,7 +76,7 @@ def run_collection(
         jurors,
         arguments.detector(detector),
         detector,
-        None if second is None else arguments.detector(second),
+        None if second is None else arguments.detector(second, "--second-detector"),
         second or "",
     )
     makers = {name: _makers(folder, surrogates) for name, folder in named.items()}
@@ -88,7 +93,7 @@ def run_collection(
             original,
             named,
             lens,
-            out / ".looks",
+            out / LOOKS,
             people=people,
             made_by={name: found for name, (found, _) in makers.items()},
             watch=lambda name, done, total: bar.update(task, description=name, completed=done, total=total),
@@ -103,9 +108,11 @@ def run_collection(
         "gallery": f"{len(sets[0].gallery.people)} photos of {len(set(sets[0].gallery.people.tolist()))} people",
         "jury": ", ".join(juror.name for juror in jurors),
         "detector": detector + (f", second {second}" if second else ""),
-        "surrogates": "; ".join(f"{name}: {_names_of(*makers[name])}" for name in named),
+        **{f"set {name}": _recipe(folder, *makers[name]) for name, folder in named.items()},
     }
     write(out, sets, warnings, facts, time.perf_counter() - begun)
+    if not keep_embeddings:
+        shutil.rmtree(out / LOOKS, ignore_errors=True)
     show.headline(headline(sets), warnings, out / "report.html")
 
 
@@ -120,8 +127,15 @@ def _names(folders: Sequence[Path]) -> dict[str, Path]:
     return named
 
 
-def _names_of(found: Sequence[Card] | None, gone: Sequence[str]) -> str:
-    return ", ".join([*(card.name for card in found or ()), *gone]) or "not known"
+def _recipe(folder: Path, found: Sequence[Card] | None, gone: Sequence[str]) -> str:
+    """ "bim (steps=5), made with dlib-resnet"; what is not known is left out."""
+    names = ", ".join([*(card.name for card in found or ()), *gone]) or "recognizers that are not known"
+    if not (recorded := records(folder)):
+        return f"made with {names}"
+    settings = ", ".join(
+        f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in recorded[-1]["settings"].items()
+    )
+    return f"{recorded[-1]['method']} ({settings}), made with {names}"
 
 
 def _makers(folder: Path, surrogates: Sequence[str]) -> tuple[tuple[Card, ...] | None, list[str]]:
@@ -129,8 +143,8 @@ def _makers(folder: Path, surrogates: Sequence[str]) -> tuple[tuple[Card, ...] |
     that are here no more."""
     if surrogates:
         return tuple(find(name) for name in surrogates), []
-    recorded = made_by(folder)
-    if recorded is None:
+    recorded = {name: sha256 for record in records(folder) for name, sha256 in record["surrogates"].items()}
+    if not recorded:
         return None, []
     here = {card.sha256: card for card in cards().values()}
     found = tuple(here[sha256] for sha256 in recorded.values() if sha256 in here)

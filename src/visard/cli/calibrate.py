@@ -13,6 +13,7 @@ from visard.recognizer import calibrate, cards, find, load, people_photos, ready
 
 def run(people: Path, recognizers: Sequence[str], role: str | None, fmrs: Sequence[float], detector: str) -> None:
     """Compute and store the thresholds, print them."""
+    chosen = [load(find(name)) for name in recognizers] or [load(card) for card in cards().values() if ready(card)]
     photos = people_photos(people, role)
     pairs, needed = len(photos) * (len(photos) - 1) // 2, max(required_pairs(fmr) for fmr in fmrs)
     if pairs < needed:
@@ -20,7 +21,6 @@ def run(people: Path, recognizers: Sequence[str], role: str | None, fmrs: Sequen
             f"FMR {min(fmrs):g} needs at least {needed:,} impostor pairs (rule of 30); {len(photos):,} photos give "
             f"{pairs:,} at most: give photos of more people, or a higher --fmr."
         )
-    chosen = [load(find(name)) for name in recognizers] or [load(card) for card in cards().values() if ready(card)]
     skipped: list[tuple[Path, str]] = []
     found = calibrate(
         chosen,

@@ -130,6 +130,9 @@ def audit(
     second: Annotated[
         str | None, typer.Option("--second-detector", metavar="NAME", help="Folders: also find faces with this one.")
     ] = None,
+    keep_embeddings: Annotated[
+        bool, typer.Option("--keep-embeddings", help="Folders: keep what was seen in FOLDER/.looks, for a next audit.")
+    ] = False,
     reference: ReferenceOption = None,
     report: ReportOption = None,
     boxes: BoxesOption = None,
@@ -154,10 +157,16 @@ def audit(
         }
         folder = arguments.folders(original, protected, out, given)
         command.run_collection(
-            original, protected, people, folder, arguments.names(surrogates), names, detector, second
+            original, protected, people, folder, arguments.names(surrogates), names, detector, second, keep_embeddings
         )
     else:
-        given = {"--out": out, "--people": people, "--surrogates": surrogates, "--second-detector": second}
+        given = {
+            "--out": out,
+            "--people": people,
+            "--surrogates": surrogates,
+            "--second-detector": second,
+            "--keep-embeddings": keep_embeddings,
+        }
         photo = arguments.single(original, protected, given)
         command.run_photo(original, photo, reference or [], report, boxes, detector, names, fmr)
 
@@ -196,7 +205,7 @@ def calibrate(
     people: Annotated[Path, typer.Option("--people", metavar="FOLDER", help="One folder of photos a person.")],
     recognizer: Annotated[str, typer.Option("--recognizer", metavar="A,B", help="Which ones (default: all).")] = "",
     role: Annotated[str | None, typer.Option("--role", help="Only rows with this role in FOLDER/meta.csv.")] = None,
-    fmr: Annotated[str, typer.Option("--fmr", metavar="A,B", help="False match rates.")] = "1e-2,1e-3,1e-4",
+    fmr: Annotated[str, typer.Option("--fmr", metavar="A,B", help="False match rates.")] = "1e-2,1e-3",
     detector: DetectorOption = "dlib",
 ) -> None:
     """Compute the recognizers' thresholds from photos of people who are in no test."""

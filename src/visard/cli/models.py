@@ -21,7 +21,7 @@ def _print_json(content: Any) -> None:
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """List the recognizers: role, license, source, ready or not, thresholds."""
+    """List the recognizers: role, ready or not, license, threshold."""
     from visard.cli import show_models
     from visard.recognizer import cards, ready
 

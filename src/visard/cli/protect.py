@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from visard.cli import arguments, report, show
 from visard.cloak import find
 from visard.pipeline import LEDGER, Plan, Row, Selection, choose_recognizers, jobs, protect_all, uncalibrated
+from visard.recognizer import cards, ready
 
 
 def build_plan(
@@ -32,6 +33,9 @@ def build_plan(
     chosen.check(settings)
     makers, judges = choose_recognizers(surrogates, jury, fmr, thorough=thorough)
     show.left_out(uncalibrated(fmr) if not jury else [], fmr)
+    by_role = {card.name for card in cards().values() if card.role == "surrogate" and ready(card)}
+    if thorough and {maker.name for maker in makers} <= by_role:
+        show.nothing_more()
     return Plan(
         method=chosen,
         settings=settings,

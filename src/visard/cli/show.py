@@ -24,8 +24,8 @@ _NO_JURY = (
     "visard models add FILE.onnx --card CARD.json"
 )
 _MORE = (
-    "To protect more: make the cloak with more recognizers (--thorough, or visard models add FILE --card CARD.json "
-    "--role surrogate), or a stronger one (--set level=11/255)."
+    "To protect more: make the cloak with more recognizers (visard models add FILE --card CARD.json --role surrogate), "
+    "or make it stronger: visard methods lists the settings, such as --set level=11/255 of the method visard."
 )
 
 
@@ -80,16 +80,21 @@ def _jurors(face: Mapping[str, Any]) -> Table:
         table.add_row(
             name,
             f"{rows[0]['before']:.2f}",
-            *[_after(row) for row in rows],
-            f"{rows[0]['threshold']:.2f}",
+            *[_after(row, _digits(rows)) for row in rows],
+            f"{rows[0]['threshold']:.{_digits(rows)}f}",
             verdict,
         )
     return table
 
 
-def _after(row: Mapping[str, Any]) -> str:
+def _digits(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Two, or four where a similarity would read like the threshold."""
+    return 4 if any(f"{row['after']:.2f}" == f"{row['threshold']:.2f}" for row in rows) else 2
+
+
+def _after(row: Mapping[str, Any], digits: int) -> str:
     lost = "" if row["found"] else "*"
-    return f"[{_COLORS[_PROTECTED[row['protected']]]}]{row['after']:.2f}{lost}[/]"
+    return f"[{_COLORS[_PROTECTED[row['protected']]]}]{row['after']:.{digits}f}{lost}[/]"
 
 
 def _closing(faces: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer], console: Console) -> None:
@@ -116,11 +121,13 @@ def _closing(faces: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer], con
     if any(face["protected"] is False for face in faces):
         console.print(_MORE)
     if not missed and all(face["protected"] for face in faces):
-        console.print(
-            f"{len(jury)} of {len(jury)} juror(s) miss every face. One more recognizer of their kind would be fooled "
-            f"with a chance of at least {new_juror_bound(len(jury)):.0%} (95 % confidence), no more is known; and "
-            "recognizers get better, a posted photo does not."
+        known = (
+            "One juror proves little: another recognizer may still find the person"
+            if len(jury) == 1
+            else f"All {len(jury)} jurors miss every face: with 95 % confidence one more recognizer of their kind "
+            f"would be fooled with a chance of {new_juror_bound(len(jury)):.0%} or more, no more is known"
         )
+        console.print(f"{known}; and recognizers get better, a posted photo does not.")
 
 
 def left_out(names: Sequence[str], fmr: float) -> None:
@@ -130,6 +137,14 @@ def left_out(names: Sequence[str], fmr: float) -> None:
             f"[yellow]Without a say: {', '.join(names)}, which {'has' if len(names) == 1 else 'have'} no threshold at "
             f"FMR {fmr:g} yet; run: visard calibrate --people FOLDER --fmr {fmr:g}[/]"
         )
+
+
+def nothing_more() -> None:
+    """--thorough has nothing to add."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(
+        "[yellow]--thorough changes nothing here: all recognizers but the juror make the cloak already; add more with "
+        "visard models add.[/]"
+    )
 
 
 def summary_row(row: Row, console: Console) -> None:

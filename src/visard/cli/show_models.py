@@ -16,16 +16,16 @@ def table(found: Sequence[tuple[Card, bool]]) -> None:
     """One line a recognizer, with whether it is ready."""
     rows = Table(box=None, pad_edge=False)
     rows.add_column("recognizer", no_wrap=True)
-    for name in ("role", "ready", "license", "threshold at FMR"):
+    for name in ("role", "ready", "license", "threshold at FMR 0.001"):
         rows.add_column(name)
     for card, ready in found:
-        thresholds = ", ".join(f"{t.value:.3f} at {t.fmr:g}" for t in card.valid_thresholds.values())
+        threshold = card.valid_thresholds.get(1e-3)
         rows.add_row(
             card.name,
             card.role + (" (black box)" if card.format == "onnx-black-box" else ""),
             "yes" if ready else "not fetched" if card.url else "missing",
             escape(card.license),
-            thresholds or "none: visard calibrate",
+            f"{threshold.value:.3f}" if threshold else "none: visard calibrate",
         )
     console = Console(highlight=False)
     console.print(rows)
@@ -93,8 +93,8 @@ def added(card: Card) -> None:
     """A recognizer that is ready now, and what to do next."""
     console = Console(soft_wrap=True, highlight=False)
     console.print(
-        f"{card.name} is ready as a {card.role} ({card.dim}-d, license of the weights: {escape(card.license)}), its "
-        "sha256 checked."
+        f"{card.name} is ready as a {card.role} ({card.dim}-d, license of the weights: {escape(card.license)}); "
+        f"sha256 {card.sha256[:12]}..."
     )
     if card.role == "juror" and not card.valid_thresholds:
         console.print(f"Give it thresholds: visard calibrate --people FOLDER --recognizer {card.name}")

@@ -33,6 +33,8 @@ _KINDS: dict[type, tuple[Any, str]] = {
     type(None): (int, "a whole number"),
     float: ((int, float), "a number"),
 }
+# settings that are shares of the full range of a pixel
+_SHARES = ("eps", "level", "floor", "cap")
 ENTRY_POINTS = "visard.cloaks"
 
 
@@ -69,6 +71,11 @@ class Method:
                 raise SettingError(f"{self.name}: {name} takes {words}, got {value}.")
             if not 0 <= value < float("inf"):
                 raise SettingError(f"{self.name}: {name} cannot be negative or infinite, got {value}.")
+            if name in _SHARES and value > 1:
+                raise SettingError(
+                    f"{self.name}: {name} is a share of a pixel's full range, at most 1, got {value}; did you "
+                    f"mean {value:g}/255?"
+                )
 
     def cloak(self, task: Task, **settings: Any) -> Tensor:
         """The change (N, C, H, W) that this method finds; raises ``SettingError`` for unknown settings."""

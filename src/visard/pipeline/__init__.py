@@ -1,6 +1,6 @@
 """The pipeline: photo in, faces, cloak, photo out, verdict; one photo or many."""
 
-from visard.pipeline.batch import LEDGER, Row, jobs, made_by, protect_all
+from visard.pipeline.batch import LEDGER, Row, jobs, protect_all, records
 from visard.pipeline.plan import Plan, Selection, choose_jury, choose_recognizers, uncalibrated
 from visard.pipeline.protect import Outcome, cloak_faces, faces_of, protect, read_reference, status_of
 
@@ -15,10 +15,10 @@ __all__ = [
     "cloak_faces",
     "faces_of",
     "jobs",
-    "made_by",
     "protect",
     "protect_all",
     "read_reference",
+    "records",
     "status_of",
     "uncalibrated",
 ]

@@ -122,15 +122,15 @@ def protect_all(
         yield Row(entry)
 
 
-def made_by(folder: Path) -> dict[str, str] | None:
-    """The surrogates (name: sha256) that made the protected photos of a folder, None if no run of visard says so."""
+def records(folder: Path) -> list[dict[str, Any]]:
+    """What the runs of visard that protected the photos of a folder wrote down of their plans, oldest first."""
     ledger = folder / LEDGER
-    found: dict[str, str] = {}
+    found: list[dict[str, Any]] = []
     if ledger.is_file():
         for line in ledger.read_text(encoding="utf-8", errors="replace").splitlines():
             with suppress(ValueError, KeyError, TypeError):
-                found |= json.loads(line)["record"]["surrogates"]
-    return found or None
+                found.append(json.loads(line)["record"])
+    return found
 
 
 def _make_folder(folder: Path) -> None:

@@ -117,11 +117,13 @@ def choose_recognizers(
         makers = _named(surrogates) or [card for card in _by_role("surrogate") if card.name not in jury]
     if not jury:
         jurors = [card for card in _calibrated_jurors(fmr) if not _related(card, makers)]
-    if both := [card.name for card in jurors if _related(card, makers)]:
-        raise RecognizerError(
-            f"{', '.join(sorted(both))} cannot judge a cloak that it, or a recognizer of the same origin, made; drop "
-            "it from one side."
-        )
+    for card in jurors:
+        if same := [maker.name for maker in makers if kin(card, maker)]:
+            raise RecognizerError(
+                f"{card.name} cannot judge what {same[0]} makes: "
+                + ("they are one" if card.sha256 == find(same[0]).sha256 else "they are of one origin")
+                + "; name others with --jury or --surrogates."
+            )
     if not makers:
         raise RecognizerError("No surrogate is left to make a cloak with; name one with --surrogates.")
     return tuple(_surrogate(card) for card in makers), tuple(load(card) for card in jurors)

@@ -27,6 +27,8 @@ def people_photos(folder: Path, role: str | None = None) -> list[tuple[str, Path
     With `role`, only the rows of ``folder/meta.csv`` (path, person, role) that have it. Raises
     ``CalibrationError`` when there are none.
     """
+    if not folder.is_dir():
+        raise CalibrationError(f"{folder} is not a folder; give one that holds a folder of photos per person.")
     if role is None:
         found = [(path.relative_to(folder).parts[0], path) for path in photo.find(folder) if path.parent != folder]
     else:

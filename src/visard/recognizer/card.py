@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -145,15 +146,21 @@ def parse_card(entry: Mapping[str, Any], **overrides: Any) -> Card:
     required = ("name", "format", "file", "sha256", "input", "crop", "mean", "std", "dim")
     if missing := [key for key in required if key not in values]:
         raise CardError(f"{name}: the card lacks {', '.join(missing)}.")
+    for key in set(values) - set(known) - {"licence"}:  # others may say more (notes), but not by a slip
+        if near := get_close_matches(key, known, n=1, cutoff=0.8):
+            raise CardError(f'{name}: the card has no field "{key}". Did you mean "{near[0]}"?')
     for key in _TEXTS:
         if not isinstance(values.get(key, ""), str):
             raise CardError(f"{name}: {key} should be text, got {values[key]}.")
     try:
         for key, length in (("input", 2), ("crop", 4), ("mean", 3), ("std", 3)):
             kind = int if key == "input" else float
-            values[key] = tuple(kind(v) for v in values[key])
-            if len(values[key]) != length:
-                raise CardError(f"{name}: {key} needs {length} numbers, got {len(values[key])}.")
+            given = values[key]
+            if not isinstance(given, list | tuple) or not all(isinstance(v, int | float) for v in given):
+                raise CardError(f"{name}: {key} should be {length} numbers, got {given}.")
+            values[key] = tuple(kind(v) for v in given)
+            if len(given) != length:
+                raise CardError(f"{name}: {key} needs {length} numbers, got {len(given)}.")
         values["dim"] = int(values["dim"])
         if values.get("accuracy") is not None:
             values["accuracy"] = Accuracy(**values["accuracy"])

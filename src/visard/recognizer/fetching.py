@@ -89,13 +89,15 @@ def _place(card: Card, mirror: Path | None, progress: Progress) -> Path:
         part.unlink()
         raise WeightsError(
             f"{card.name}: {source} has the sha256 {actual[:12]}..., its card says {card.sha256[:12]}...; it was not "
-            "kept."
+            "kept: get the file from where the card's source says, and give its folder with --from."
         )
     part.replace(path)
     return path
 
 
 def _in_mirror(card: Card, mirror: Path) -> Path:
+    if not mirror.is_dir():
+        raise RecognizerError(f"{mirror} is not a folder; give the one that holds {card.file}.")
     for name in (card.sha256, card.file):
         if name and (mirror / name).is_file():
             return mirror / name

@@ -1,11 +1,12 @@
 """What changes the user's own folder of recognizers: each change is made whole or not at all."""
 
+import io
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -90,13 +91,15 @@ def check(card: Card, file: Path) -> None:
     network: nn.Module = LOADERS[card.format](file, card)
     faces = torch.zeros(1, 3, *card.input)
     try:
-        with torch.no_grad():
+        # a traced network prints its own lines where it fails
+        with torch.no_grad(), redirect_stderr(io.StringIO()):
             shape = tuple(Recognizer(card, network).embed(faces).shape)
     except UnsupportedOperatorError:
         raise
     except (RuntimeError, ValueError, RecognizerError) as error:
         raise CardError(
-            f"{card.name}: {card.file} does not take input of {card.input}: {str(error).splitlines()[0]}"
+            f"{card.name}: {card.file} does not take faces of {card.input[0]} x {card.input[1]} (height x width); give "
+            'the size that the network was made for as "input".'
         ) from error
     if shape != (1, card.dim):
         raise CardError(f"{card.name}: {card.file} gives an output of {shape}, its card says dim {card.dim}.")
