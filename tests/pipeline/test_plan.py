@@ -59,9 +59,11 @@ def test_the_aim_needs_its_target(plan: Callable[..., Plan], tmp_path: Path) -> 
     with pytest.raises(SettingError, match="illc steers toward another person; give a photo with --target"):
         plan("illc")
     with pytest.raises(SettingError, match="bim only steers away from the person; leave --target out"):
-        plan("bim", target=tmp_path / "x.jpg")
-    assert plan("illc", target=tmp_path / "x.jpg").target
-    assert plan("bim").target is None
+        plan("bim", targets=(tmp_path / "x.jpg",))
+    assert plan("illc", targets=(tmp_path / "x.jpg",)).targets
+    assert plan("bim").targets == ()
+    with pytest.raises(SettingError, match="illc steers toward one person; give one photo with --target"):
+        plan("illc", targets=(tmp_path / "x.jpg", tmp_path / "y.jpg"))
 
 
 def test_roles_decide_where_no_names_are_given() -> None:
@@ -156,7 +158,7 @@ def test_the_fingerprint_follows_all_that_decides(plan: Callable[..., Plan], tmp
         plan("fgsm", jury=("sharp",)),
         plan(jury=("sharp",), settings={"steps": 4}),
         plan(jury=("sharp",), faces_from=file),
-        plan(jury=("sharp",), target=file),
+        plan(jury=("sharp",), targets=(file,)),
         plan(jury=("sharp",), references=(file,)),
         plan(jury=("sharp",), selection=Selection(only=frozenset({1}))),
         plan(jury=("sharp",), selection=Selection(but=frozenset({1}))),

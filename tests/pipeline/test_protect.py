@@ -196,8 +196,8 @@ def test_what_must_fail_fails_before_anything_is_written(tmp_path: Path, plan: P
     empty = save(tmp_path / "empty.png", np.full((120, 160, 3), 90, np.uint8))
     broken: list[tuple[dict[str, Any], type[VisardError], str]] = [
         ({"references": (tmp_path / "no.png",)}, PhotoError, r"no\.png does not exist"),
-        ({"target": tmp_path / "no.png"}, PhotoError, r"no\.png does not exist"),
-        ({"target": empty}, NoFaceError, "no face was found to impersonate"),
+        ({"targets": (tmp_path / "no.png",)}, PhotoError, r"no\.png does not exist"),
+        ({"targets": (empty,)}, NoFaceError, "no face was found to impersonate"),
         ({"jury": ("blind",), "fmr": 1e-2}, VisardError, "blind has no threshold"),
         ({"settings": {"stepz": 3}}, SettingError, 'Did you mean "steps"'),
     ]
@@ -217,7 +217,7 @@ def test_impersonation_moves_toward_the_target(tmp_path: Path, plan: Plans, face
     target = save(tmp_path / "target.png", np.asarray(image))
     (other,) = DLIB(photo.read(target).pixels)
     source = save(tmp_path / "in.png")
-    toward, away = plan(target=target, settings={"steps": 8}), plan(settings={"steps": 8})
+    toward, away = plan(targets=(target,), settings={"steps": 8}), plan(settings={"steps": 8})
     protect(source, tmp_path / "toward.png", toward)
     protect(source, tmp_path / "away.png", away)
     clean = similarity(away, source, face, target, other)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from tiny import tiny_card, tiny_onnx
-from visard.errors import CalibrationError, PhotoError
+from visard.errors import CalibrationError
 from visard.face import Face, Pixels, aligned_crop
 from visard.recognizer import Recognizer, calibrate, parse_card, people_photos
 from visard.recognizer.onnx_graph import load_graph
@@ -190,5 +190,5 @@ def test_folders_without_people(tmp_path: Path) -> None:
     (tmp_path / "loose.png").touch()
     with pytest.raises(CalibrationError, match="no photos in folders of people"):
         people_photos(tmp_path)
-    with pytest.raises(PhotoError, match="could not be read"):
+    with pytest.raises(CalibrationError, match="missing is not a folder"):
         people_photos(tmp_path / "missing")

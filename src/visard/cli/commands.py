@@ -58,7 +58,8 @@ def protect(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; repeatable.")
     ] = None,
     target: Annotated[
-        Path | None, typer.Option("--target", metavar="PHOTO", help="Steer toward this person instead of just away.")
+        list[Path] | None,
+        typer.Option("--target", metavar="PHOTO", help="Steer toward this person; repeatable, folders too."),
     ] = None,
     surrogates: Annotated[
         str, typer.Option("--surrogates", metavar="A,B", help="Recognizers that make the cloak (default: by card).")
@@ -99,7 +100,7 @@ def protect(
             boxes=boxes,
             only=arguments.numbers(only, "--only"),
             but=arguments.numbers(but, "--except"),
-            target=target,
+            targets=target or [],
             references=reference or [],
             fmr=fmr,
             quality=quality,

@@ -7,6 +7,7 @@ from typing import Any
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from visard import photo
 from visard.cli import arguments, report, show
 from visard.cloak import find
 from visard.pipeline import LEDGER, Plan, Row, Selection, choose_recognizers, jobs, protect_all, uncalibrated
@@ -24,6 +25,7 @@ def build_plan(
     boxes: Path | None,
     only: frozenset[int],
     but: frozenset[int],
+    targets: Sequence[Path],
     references: Sequence[Path],
     fmr: float,
     **rest: Any,
@@ -45,6 +47,7 @@ def build_plan(
         detector_name=detector,
         faces_from=boxes,
         selection=Selection(only, but),
+        targets=tuple(p for given in targets for p in (photo.find(given) if given.is_dir() else [given])),
         references=tuple(references),
         fmr=fmr,
         **rest,

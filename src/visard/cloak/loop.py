@@ -1,10 +1,10 @@
 """The one loop. Every iterative method is a choice of step, budget and transform around it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from visard.cloak.budget import Budget
 from visard.cloak.init import Init, image
@@ -12,6 +12,7 @@ from visard.cloak.objective import Faces, Objective
 from visard.cloak.step import Step
 from visard.cloak.transform import Transform, identity
 from visard.errors import SettingError
+from visard.recognizer import Recognizer
 
 Watch = Callable[[int, Tensor], None]
 
@@ -22,6 +23,10 @@ class Task:
 
     `mask` (N, 1, H, W) in [0, 1]: how much of a change reaches the picture, None for all of it; `generator`: where
     every random draw comes from; `watch` hears of (step from 1, change) after each step.
+
+    What the objective was made of, for methods whose objective is their own: open-set, `surrogates` and the people to
+    steer toward, `targets`: embeddings (T, D) per surrogate; closed-set, `classifier`, which gives logits (N, K), and
+    the faces' true `labels` (N,).
     """
 
     faces: Faces
@@ -29,6 +34,10 @@ class Task:
     mask: Tensor | None = None
     generator: Generator = field(default_factory=lambda: Generator().manual_seed(0))
     watch: Watch | None = None
+    surrogates: Sequence[Recognizer] = ()
+    targets: Sequence[Tensor] = ()
+    classifier: nn.Module | None = None
+    labels: Tensor | None = None
 
 
 def descend(

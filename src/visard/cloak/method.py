@@ -43,13 +43,14 @@ class Method:
     """A method's card and its function.
 
     `run(task, **settings)` returns the change (N, C, H, W); its keyword defaults are the settings. `aim`: whether it
-    steers toward a target, away from the person, or either.
+    steers toward a target, away from the person, or either; `many`: whether it takes several targets.
     """
 
     name: str
     paper: str
     aim: Aim
     run: Callable[..., Tensor]
+    many: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Plan:
 
     `detector` (`detector_name` in the record) finds a photo's faces, unless `faces_from`, a file of boxes, gives them,
     and finds them again in the published file; `fmr` of the jury's thresholds; `quality` 1..100 of JPEG, WebP and
-    HEIC, None for the input's own; `target`: a photo of the person to impersonate; `references`: other photos of the
+    HEIC, None for the input's own; `targets`: photos of people to impersonate; `references`: other photos of the
     people, to judge against. Raises ``SettingError`` when the method needs a target and there is none, or the other
     way round.
     """
@@ -53,7 +53,7 @@ class Plan:
     faces_from: Path | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     selection: Selection = Selection()
-    target: Path | None = None
+    targets: tuple[Path, ...] = ()
     references: tuple[Path, ...] = ()
     fmr: float = 1e-3
     quality: int | None = None
@@ -62,10 +62,12 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.method.aim == "targeted" and self.target is None:
+        if self.method.aim == "targeted" and not self.targets:
             raise SettingError(f"{self.method.name} steers toward another person; give a photo with --target.")
-        if self.method.aim == "untargeted" and self.target is not None:
+        if self.method.aim == "untargeted" and self.targets:
             raise SettingError(f"{self.method.name} only steers away from the person; leave --target out.")
+        if len(self.targets) > 1 and not self.method.many:
+            raise SettingError(f"{self.method.name} steers toward one person; give one photo with --target.")
 
     def record(self) -> dict[str, Any]:
         """Everything that decides the output, as plain values."""
@@ -80,7 +82,7 @@ class Plan:
             "faces_from": _content(self.faces_from),
             "only": sorted(self.selection.only),
             "except": sorted(self.selection.but),
-            "target": _content(self.target),
+            "targets": [_content(path) for path in self.targets],
             "references": [_content(path) for path in self.references],
             "fmr": self.fmr,
             "quality": self.quality,

@@ -133,28 +133,40 @@ def cloak_faces(
     for start in range(0, len(patches), BATCH):
         part = patches.chunk(start, start + BATCH)
         seen = Faces(part.pixels, part.frames)
-        task = Task(seen, _objective(plan, seen, targets), part.mask, generator, _progress(plan, patches, start, watch))
+        task = Task(
+            seen,
+            _objective(plan, seen, targets),
+            part.mask,
+            generator,
+            _progress(plan, patches, start, watch),
+            surrogates=plan.surrogates,
+            targets=targets,
+        )
         deltas.append(plan.method.cloak(task, **plan.settings))
     return paste(pixels, patches, torch.cat(deltas))
 
 
-def _objective(plan: Plan, faces: Faces, targets: list[Tensor] | None) -> Objective:
-    if targets is not None:
+def _objective(plan: Plan, faces: Faces, targets: list[Tensor]) -> Objective:
+    if targets:
         return impersonation(plan.surrogates, targets)
     return dodging(plan.surrogates, mirrored_anchors(plan.surrogates, faces))
 
 
-def _targets(plan: Plan) -> list[Tensor] | None:
-    """The embeddings (1, D) of the person to impersonate, one per surrogate."""
-    if plan.target is None:
-        return None
-    pixels = photo.read(plan.target).pixels
-    found = plan.detector(pixels)
-    if not found:
-        raise NoFaceError(f"{plan.target}: no face was found to impersonate; give another photo.")
-    patch = cut(pixels, found[:1])
+def _targets(plan: Plan) -> list[Tensor]:
+    """The embeddings (T, D) of the people to impersonate, one tensor per surrogate; none when there are none."""
+    if not plan.targets:
+        return []
+    patches = [_target(path, plan.detector) for path in plan.targets]
     with torch.no_grad():
-        return [embed(surrogate, Faces(patch.pixels, patch.frames)) for surrogate in plan.surrogates]
+        return [torch.cat([embed(s, Faces(p.pixels, p.frames)) for p in patches]) for s in plan.surrogates]
+
+
+def _target(path: Path, detector: Detector) -> FacePatches:
+    pixels = photo.read(path).pixels
+    found = detector(pixels)
+    if not found:
+        raise NoFaceError(f"{path}: no face was found to impersonate; give another photo.")
+    return cut(pixels, found[:1])
 
 
 def _progress(
