@@ -18,11 +18,12 @@ def test_settings() -> None:
     assert found == expected
     assert [type(v) for v in found.values()] == [type(v) for v in expected.values()]
     assert arguments.settings([]) == {}
+    assert arguments.settings(["mode=v0.3", "gain=log-sum"]) == {"mode": "v0.3", "gain": "log-sum"}
 
 
 @pytest.mark.parametrize(
     "pair",
-    ["eps", "=3", "eps=", "eps=abc", "eps=8/0", "eps=8/", "eps=1/2/3", "eps=[1]", "eps='x'", "eps=None", "eps=nan",
+    ["eps", "=3", "eps=", "eps=A b", "eps=8/0", "eps=8/", "eps=1/2/3", "eps=[1]", "eps='x'", "eps=None", "eps=nan",
      "eps=inf", "eps=1e999", "eps=__import__('os')", "eps=1,5"],
 )  # fmt: skip
 def test_settings_that_are_none(pair: str) -> None:

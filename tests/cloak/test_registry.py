@@ -1,6 +1,7 @@
 """Methods by name, settings, and a method from another package."""
 
 import importlib.metadata
+from typing import Literal
 
 import pytest
 import torch
@@ -47,7 +48,19 @@ def test_values_that_a_setting_can_take_are_not():
     find("p-fgvm").check({"from_noise": True})
 
 
-def outsiders_run(task, *, shade=0.1):
+def test_words_are_taken_where_they_mean_something():
+    def run(task: Task, *, mode: Literal["low", "high"] = "low", count: int | None = None) -> torch.Tensor:
+        raise NotImplementedError
+
+    method = Method("worded", "nobody", "either", run)
+    method.check({"mode": "high", "count": 3})
+    with pytest.raises(SettingError, match="worded: mode is one of low, high; got mid"):
+        method.check({"mode": "mid"})
+    with pytest.raises(SettingError, match="count takes a whole number, got many"):
+        method.check({"count": "many"})
+
+
+def outsiders_run(task: Task, *, shade: float = 0.1) -> torch.Tensor:
     return torch.full_like(task.faces.pixels, shade)
 
 

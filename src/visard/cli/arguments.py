@@ -1,6 +1,7 @@
 """From words on the command line to values; each raises ``SettingError`` with what to write instead."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ def rates(text: str) -> list[float]:
 
 
 def settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """["eps=8/255", "steps=40"] -> {"eps": 0.0313..., "steps": 40}."""
+    """["eps=8/255", "steps=40", "mode=low"] -> {"eps": 0.0313..., "steps": 40, "mode": "low"}."""
     found: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -52,7 +53,7 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _value(text: str, pair: str) -> float | bool:
+def _value(text: str, pair: str) -> float | bool | str:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
@@ -62,7 +63,9 @@ def _value(text: str, pair: str) -> float | bool:
         else:
             value = int(text) if text.strip().lstrip("+-").isdecimal() else float(text)
     except (ValueError, ZeroDivisionError) as error:
-        raise SettingError(f'--set: "{pair}" needs a number such as 40 or 8/255, or true or false.') from error
+        if re.fullmatch(r"[a-z][a-z0-9.+-]*", text):
+            return text  # the method knows which words it takes
+        raise SettingError(f'--set: "{pair}" needs a number such as 40 or 8/255, true or false, or a word.') from error
     if not math.isfinite(value):
         raise SettingError(f'--set: "{pair}" needs a finite number.')
     return value

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 
@@ -26,11 +27,10 @@ _BUILT_IN = {
     "p-fgvm": "visard.cloak.methods.p_fgvm:P_FGVM",
     "visard": "visard.cloak.methods.visard:VISARD",
 }
-# by the type of a setting's default: the types that it takes, and how they are called
+# by the annotation of a setting: the types that it takes, and how they are called; a Literal takes its words
 _KINDS: dict[type, tuple[Any, str]] = {
     bool: (bool, "true or false"),
     int: (int, "a whole number"),
-    type(None): (int, "a whole number"),
     float: ((int, float), "a number"),
 }
 # settings that are shares of the full range of a pixel
@@ -61,13 +61,19 @@ class Method:
     def check(self, settings: Mapping[str, Any]) -> None:
         """Raises ``SettingError`` for a setting that the method does not have, or a value that it cannot take."""
         defaults = self.settings
+        hints = get_type_hints(self.run)
         for name, value in settings.items():
             if name not in defaults:
                 near = get_close_matches(name, defaults, n=1)
                 hint = f' Did you mean "{near[0]}"?' if near else ""
                 known = ", ".join(defaults) or "none"
                 raise SettingError(f'{self.name} has no setting "{name}".{hint} It has: {known}.')
-            kind, words = _KINDS[type(defaults[name])]
+            (hint,) = [part for part in _alternatives(hints[name]) if part is not type(None)]
+            if get_origin(hint) is Literal:
+                if value not in get_args(hint):
+                    raise SettingError(f"{self.name}: {name} is one of {', '.join(get_args(hint))}; got {value}.")
+                continue
+            kind, words = _KINDS[hint]
             if not isinstance(value, kind) or (isinstance(value, bool) != (kind is bool)):
                 raise SettingError(f"{self.name}: {name} takes {words}, got {value}.")
             if not 0 <= value < float("inf"):
@@ -82,6 +88,10 @@ class Method:
         """The change (N, C, H, W) that this method finds; raises ``SettingError`` for unknown settings."""
         self.check(settings)
         return self.run(task, **settings)
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
 
 
 def method_names() -> list[str]:
