@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from crowd import at, juror, protected
 from rig import Eye
-from visard.audit.doubts import doubts, without_gradient
+from visard.audit.doubts import doubts, warnings, without_gradient
 from visard.audit.findings import Protected, headline, robustness, transfer
 from visard.audit.trials import Gallery
 from visard.cloak import Faces
@@ -28,13 +28,20 @@ def plenty(people: int = MANY, **options: Any) -> Protected:
 
 
 def said(one: Protected) -> list[str]:
-    """The doubts without the set's name."""
-    assert all(text.startswith(f"{one.name}: ") and text.endswith(".") for text in doubts(one))
-    return [text.removeprefix(f"{one.name}: ")[:-1] for text in doubts(one)]
+    """The doubts, which all reach the reader under the set's name."""
+    assert warnings([one]) == [f"{one.name}: {doubt}." for doubt in doubts(one)]
+    return doubts(one)
 
 
 def test_nothing_to_doubt() -> None:
     assert said(plenty()) == []
+
+
+def test_what_holds_of_several_sets_is_said_once() -> None:
+    few, other, fine = plenty(MANY - 1), replace(plenty(MANY - 1), name="other"), plenty()
+    phrase = "29 people are few: the intervals say how little that proves."
+    assert warnings([few, other]) == [f"every set: {phrase}"]
+    assert warnings([few, other, replace(fine, name="fine")]) == [f"{few.name} and other: {phrase}"]
 
 
 def test_few_people() -> None:

@@ -13,8 +13,19 @@ FEW_PEOPLE = 30
 _MISSES_TOO_MANY = 0.5
 
 
+def warnings(sets: Sequence[Protected]) -> list[str]:
+    """One sentence for each doubt, with the names of the sets that it is about; "every set" for all of several."""
+    about: dict[str, list[str]] = {}
+    for one in sets:
+        for doubt in doubts(one):
+            about.setdefault(doubt, []).append(one.name)
+    return [
+        f"{'every set' if len(names) == len(sets) > 1 else _names(names)}: {doubt}." for doubt, names in about.items()
+    ]
+
+
 def doubts(one: Protected) -> list[str]:
-    """One sentence for each thing that is wrong with a set of protected photos, or with its jury."""
+    """What is wrong with a set of protected photos, or with its jury; phrases without a full stop."""
     found = []
     seen, count = one.seen, len(one.seen.people)
     people = len(np.unique(seen.people))
@@ -51,7 +62,7 @@ def doubts(one: Protected) -> list[str]:
             f"the detector misses {lost:.0%} of the protected faces (they are judged at the original's place): a cloak "
             "that hides faces from one detector does not hide them from all"
         )
-    return [f"{one.name}: {sentence}." for sentence in found]
+    return found
 
 
 def without_gradient(surrogates: Sequence[Recognizer], faces: Faces) -> list[str]:

@@ -13,7 +13,7 @@ from visard import photo
 from visard.audit import judge
 from visard.audit.collection import Lens
 from visard.audit.dataset import blind_surrogates, collect
-from visard.audit.doubts import doubts
+from visard.audit.doubts import warnings
 from visard.audit.findings import headline
 from visard.audit.report import check_extras, write
 from visard.cli import arguments, report, show
@@ -80,7 +80,7 @@ def run_collection(
         second or "",
     )
     makers = {name: _makers(folder, surrogates) for name, folder in named.items()}
-    warnings = [
+    warned = [
         f"{name}: {', '.join(gone)} made these cloaks and is not installed any more, so a juror of its origin counts."
         for name, (_, gone) in makers.items()
         if gone
@@ -99,10 +99,10 @@ def run_collection(
             watch=lambda name, done, total: bar.update(task, description=name, completed=done, total=total),
             skipped=lambda path, reason: skipped.update({path: reason}),
         )
-    warnings += [sentence for one in sets for sentence in doubts(one)] + blind_surrogates(sets, original, lens)
+    warned += [*warnings(sets), *blind_surrogates(sets, original, lens)]
     if skipped:
         path, reason = next(iter(skipped.items()))
-        warnings.append(f"{len(skipped)} photos were left out, the first {path}: {reason}")
+        warned.append(f"{len(skipped)} photos were left out, the first: {_below(original, reason, path)}")
     facts = {
         "photos": ", ".join(f"{len(one.seen.people)} in {one.name}" for one in sets),
         "gallery": f"{len(sets[0].gallery.people)} photos of {len(set(sets[0].gallery.people.tolist()))} people",
@@ -110,10 +110,16 @@ def run_collection(
         "detector": detector + (f", second {second}" if second else ""),
         **{f"set {name}": _recipe(folder, *makers[name]) for name, folder in named.items()},
     }
-    write(out, sets, warnings, facts, time.perf_counter() - begun)
+    write(out, sets, warned, facts, time.perf_counter() - begun)
     if not keep_embeddings:
         shutil.rmtree(out / LOOKS, ignore_errors=True)
-    show.headline(headline(sets), warnings, out / "report.html")
+    show.headline(headline(sets), warned, out / "report.html")
+
+
+def _below(folder: Path, reason: str, path: Path) -> str:
+    """The reason with its photo named as it lies below `folder`: a report is read elsewhere."""
+    below = path.relative_to(folder) if path.is_relative_to(folder) else path
+    return f"{below}: {reason.removeprefix(f'{path}: ').replace(str(path), str(below))}"
 
 
 def _names(folders: Sequence[Path]) -> dict[str, Path]:
