@@ -24,9 +24,9 @@ from visard.measure import ciede2000, clopper_pearson, ssim
 from visard.recognizer import Recognizer
 
 DEFAULT_RUNS = (
-    "visard level=6/255",
+    "visard ssim=0.985",
     "visard",
-    "visard level=10/255",
+    "visard ssim=0.96",
     "mi-di-fgsm eps=4/255",
     "mi-di-fgsm eps=6/255",
     "mi-di-fgsm eps=8/255",
@@ -103,7 +103,7 @@ def main() -> None:
                 mask = torch.cat([patches[i].mask for i in indices])
                 begun = time.perf_counter()
                 objective = dodging(surrogates, mirrored_anchors(surrogates, faces))
-                deltas = method.cloak(Task(faces, objective, mask), **settings)
+                deltas = method.cloak(Task(faces, objective, mask, surrogates=surrogates), **settings)
                 spent += time.perf_counter() - begun
                 for i, delta in zip(indices, deltas, strict=True):
                     person = part[i]

@@ -15,6 +15,7 @@
     │   ├── UnsupportedOperatorError  an ONNX graph holds an operator that visard lacks
     │   └── CalibrationError          too few comparisons for the false match rate asked for
     ├── CloakError
+    │   ├── MaskError                 the file holds no person's mask, or is damaged
     │   ├── UnknownMethodError        no method of that name is registered
     │   └── SettingError              a setting is unknown, unused or out of range
     ├── AuditError                    the folders of an audit do not fit each other, or hold too little
@@ -31,6 +32,7 @@ __all__ = [
     "CloakError",
     "FaceError",
     "LandmarkError",
+    "MaskError",
     "MeasureError",
     "MissingExtraError",
     "NoFaceError",
@@ -106,6 +108,10 @@ class CalibrationError(RecognizerError):
 
 class CloakError(VisardError):
     """A cloak could not be made."""
+
+
+class MaskError(CloakError):
+    """A file holds no person's mask, or is damaged."""
 
 
 class UnknownMethodError(CloakError):

@@ -149,7 +149,10 @@ def test_existing_files_are_named(visard: Run, portrait: Path, tmp_path: Path) -
     [
         (["--method", "visrd"], 'No method is called "visrd". Did you mean "visard"?'),
         (["--set", "stepz=3"], 'visard has no setting "stepz". Did you mean "steps"?'),
-        (["--set", "steps=many"], '"steps=many" needs a number'),
+        (["--set", "steps=many"], "steps takes a whole number, got many"),
+        (["--set", "ssim=1"], "ssim lies between 0 and 1, got 1"),
+        (["--strength", "huge"], 'visard has no strength "huge": it has low, medium, high'),
+        (["--method", "bim", "--strength", "low"], 'bim has no strength "low": use --set'),
         (["--surrogates", "dlib-resnt"], 'No recognizer is called "dlib-resnt". Did you mean "dlib-resnet"?'),
         (["--jury", "nobody"], 'No recognizer is called "nobody".'),
         (["--jury", "dlib-resnet", "--surrogates", "dlib-resnet"], "cannot judge what dlib-resnet makes"),

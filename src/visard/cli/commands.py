@@ -8,7 +8,25 @@ from typing import Annotated
 import typer
 
 import visard
-from visard.cli import arguments, models
+from visard.cli import arguments, models, person
+from visard.cli.options import (
+    BoxesOption,
+    DetectorOption,
+    ExceptOption,
+    FmrOption,
+    ForceOption,
+    JuryOption,
+    KeepMetadataOption,
+    OnlyOption,
+    OutputOption,
+    PhotosArgument,
+    QualityOption,
+    ReferenceOption,
+    ReportOption,
+    SeedOption,
+    SettingsOption,
+    SurrogatesOption,
+)
 
 app = typer.Typer(
     name="visard",
@@ -18,20 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models.app, name="models")
-
-DetectorOption = Annotated[
-    str, typer.Option("--detector", metavar="NAME", help='"dlib", "yunet:FILE.onnx", or "aligned" for aligned crops.')
-]
-JuryOption = Annotated[
-    str, typer.Option("--jury", metavar="A,B", help='Recognizers that judge, or "none" (default: by card).')
-]
-FmrOption = Annotated[float, typer.Option("--fmr", min=0, max=1, help="False match rate of the jury's thresholds.")]
-ReferenceOption = Annotated[
-    list[Path] | None,
-    typer.Option("--reference", metavar="PHOTO", help="Another photo of the person, to judge against; repeatable."),
-]
-ReportOption = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write the verdict as JSON.")]
-BoxesOption = Annotated[Path | None, typer.Option("--boxes", metavar="FILE", help="Faces from a JSON file.")]
+app.add_typer(person.app, name="person")
 
 
 @app.callback(invoke_without_command=True)
@@ -46,38 +51,36 @@ def options(
 
 @app.command()
 def protect(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, or folders of photos.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File or folder (default: beside).")] = None,
+    photos: PhotosArgument,
+    output: OutputOption = None,
     report: ReportOption = None,
-    only: Annotated[str, typer.Option("--only", metavar="1,3", help="Protect these faces only.")] = "",
-    but: Annotated[str, typer.Option("--except", metavar="2", help="Protect all faces but these.")] = "",
+    only: OnlyOption = "",
+    but: ExceptOption = "",
     boxes: BoxesOption = None,
     detector: DetectorOption = "dlib",
     method: Annotated[str, typer.Option("--method", help="How to make the cloak; see: visard methods.")] = "visard",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; repeatable.")
+    settings: SettingsOption = None,
+    strength: Annotated[
+        str, typer.Option("--strength", metavar="low|medium|high", help="How visible the cloak may be.")
+    ] = "",
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", min=0.1, help="Stop each photo's cloak after this time, as it is.")
     ] = None,
     target: Annotated[
         list[Path] | None,
         typer.Option("--target", metavar="PHOTO", help="Steer toward this person; repeatable, folders too."),
     ] = None,
-    surrogates: Annotated[
-        str, typer.Option("--surrogates", metavar="A,B", help="Recognizers that make the cloak (default: by card).")
-    ] = "",
+    surrogates: SurrogatesOption = "",
     thorough: Annotated[
         bool, typer.Option("--thorough", help="Make the cloak with every recognizer but one, which judges.")
     ] = False,
     jury: JuryOption = "",
     fmr: FmrOption = 1e-3,
     reference: ReferenceOption = None,
-    quality: Annotated[
-        int | None, typer.Option("--quality", min=1, max=100, help="Of JPEG, WebP, HEIC (default: the input's own).")
-    ] = None,
-    keep_metadata: Annotated[
-        bool, typer.Option("--keep-metadata", help="Keep EXIF, GPS and XMP (never the thumbnail).")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files, even the input.")] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of every random draw.")] = 0,
+    quality: QualityOption = None,
+    keep_metadata: KeepMetadataOption = False,
+    force: ForceOption = False,
+    seed: SeedOption = 0,
 ) -> None:
     """Protect the faces in photos: holiday.jpg becomes holiday.visard.jpg, with a verdict.
 
@@ -93,6 +96,8 @@ def protect(
         command.build_plan(
             method=method,
             settings=arguments.settings(settings or []),
+            strength=strength,
+            max_seconds=max_seconds,
             surrogates=arguments.names(surrogates),
             thorough=thorough,
             jury=arguments.names(jury),

@@ -9,8 +9,18 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from visard import photo
 from visard.cli import arguments, report, show
-from visard.cloak import find
-from visard.pipeline import LEDGER, Plan, Row, Selection, choose_recognizers, jobs, protect_all, uncalibrated
+from visard.cloak import find, load_mask
+from visard.pipeline import (
+    LEDGER,
+    Plan,
+    Row,
+    Selection,
+    choose_judges,
+    choose_recognizers,
+    jobs,
+    protect_all,
+    uncalibrated,
+)
 from visard.recognizer import cards, ready
 
 
@@ -18,6 +28,7 @@ def build_plan(
     *,
     method: str,
     settings: dict[str, Any],
+    strength: str,
     surrogates: Sequence[str],
     thorough: bool,
     jury: Sequence[str],
@@ -32,6 +43,7 @@ def build_plan(
 ) -> Plan:
     """The plan that the options ask for; raises ``VisardError`` before any photo is touched."""
     chosen = find(method)
+    settings = {**(chosen.at(strength) if strength else {}), **settings}
     chosen.check(settings)
     makers, judges = choose_recognizers(surrogates, jury, fmr, thorough=thorough)
     show.left_out(uncalibrated(fmr) if not jury else [], fmr)
@@ -48,6 +60,36 @@ def build_plan(
         faces_from=boxes,
         selection=Selection(only, but),
         targets=tuple(p for given in targets for p in (photo.find(given) if given.is_dir() else [given])),
+        references=tuple(references),
+        fmr=fmr,
+        **rest,
+    )
+
+
+def mask_plan(
+    mask: Path,
+    *,
+    jury: Sequence[str],
+    detector: str,
+    boxes: Path | None,
+    only: frozenset[int],
+    but: frozenset[int],
+    references: Sequence[Path],
+    fmr: float,
+    **rest: Any,
+) -> Plan:
+    """The plan that puts a person's mask on photos; raises ``VisardError`` before any photo is touched."""
+    worn = load_mask(mask)
+    judges = choose_judges(worn.surrogates, jury, fmr)
+    show.left_out(uncalibrated(fmr) if not jury else [], fmr)
+    return Plan(
+        method=worn.method(),
+        surrogates=(),
+        jury=judges,
+        detector=arguments.detector(detector),
+        detector_name=detector,
+        faces_from=boxes,
+        selection=Selection(only, but),
         references=tuple(references),
         fmr=fmr,
         **rest,

@@ -25,7 +25,7 @@ _NO_JURY = (
 )
 _MORE = (
     "To protect more: make the cloak with more recognizers (visard models add FILE --card CARD.json --role surrogate), "
-    "or make it stronger: visard methods lists the settings, such as --set level=11/255 of the method visard."
+    "or make it stronger, and more visible: --strength high."
 )
 
 

@@ -1,6 +1,6 @@
 """Cloaks: the loop, its parts, and one module per method."""
 
-from visard.cloak.budget import L2, Budget, Linf, Unbounded, texture_eps
+from visard.cloak.budget import L2, Both, Budget, Linf, Structure, Unbounded
 from visard.cloak.loop import Task, descend
 from visard.cloak.method import Method, find, method_names
 from visard.cloak.objective import (
@@ -15,26 +15,33 @@ from visard.cloak.objective import (
     targeted,
     untargeted,
 )
+from visard.cloak.person import PersonMask, check_mask_settings, learn_mask, load_mask, save_mask
 
 __all__ = [
     "L2",
+    "Both",
     "Budget",
     "Faces",
     "Linf",
     "Method",
     "Objective",
+    "PersonMask",
+    "Structure",
     "Task",
     "Unbounded",
+    "check_mask_settings",
     "descend",
     "dodging",
     "embed",
     "find",
     "impersonation",
+    "learn_mask",
     "least_likely",
+    "load_mask",
     "method_names",
     "mirrored_anchors",
     "own_anchors",
+    "save_mask",
     "targeted",
-    "texture_eps",
     "untargeted",
 ]

@@ -1,12 +1,14 @@
 """Budgets: how large a change may be. Each measures and clips, so that no method can cheat."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-_TEXTURE_WINDOW, _NEARBY = 7, 5  # pixels of the patch
+from visard.cloak.naturalness import K2, SIGMA, WINDOW, blurred, reflected, structure_to
+
+_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +57,72 @@ class Unbounded:
         return delta.new_zeros(len(delta))
 
 
-Budget = Linf | L2 | Unbounded
+class Structure:
+    """The structural similarity to the `clean` pictures (N, C, H, W) is at least `least`, in (0, 1), on average.
 
-
-def texture_eps(pixels: Tensor, level: float, floor: float, cap: float, mask: Tensor | None = None) -> Tensor:
-    """A budget per pixel (N, 1, H, W) that follows local texture: ``level * (floor + texture) / mean``, at most `cap`.
-
-    `pixels` (N, C, H, W) in [0, 1]. Texture is the deviation of the luminance from its local mean, and no more than
-    the least of it nearby: hair and cloth have it all around, the edge of a smooth cheek only on itself. The eye
-    misses in texture what it sees on smooth skin (contrast masking). The mean is over each picture, weighed by `mask`
-    (N, 1, H, W): smooth and rough faces are changed alike, `level` on average.
+    A window's loss is ``1 - SSIM`` as ``measure.ssim`` takes it; the mean is over channels and `area` (N,) windows,
+    so that what lies around a small face does not dilute it. `mask` (N, 1, H, W): how much of a change is seen.
     """
-    weights = pixels.new_tensor([0.299, 0.587, 0.114]) if pixels.shape[1] == 3 else pixels.new_ones(1)
-    luminance = torch.einsum("nchw,c->nhw", pixels, weights)[:, None]
-    detail = luminance - _mean(luminance, _TEXTURE_WINDOW)
-    deviation = _mean(detail * detail, _TEXTURE_WINDOW).sqrt()
-    least = -F.max_pool2d(-_framed(deviation, _NEARBY), _NEARBY, stride=1)
-    visible = floor + _mean(least, _NEARBY)
-    weight = torch.ones_like(visible) if mask is None else mask
-    mean = (visible * weight).sum(dim=(1, 2, 3), keepdim=True) / weight.sum(dim=(1, 2, 3), keepdim=True)
-    return (level * visible / mean.clamp(min=1e-6)).clamp(max=cap)
+
+    def __init__(self, clean: Tensor, least: float, area: Tensor, mask: Tensor | None = None) -> None:
+        self.clean, self.least, self.area, self.mask = clean.detach(), least, area, mask
+        self._similarity = structure_to(self.clean)
+
+    def loss(self, delta: Tensor) -> Tensor:
+        """``1 - SSIM`` with the change `delta`, (N,)."""
+        seen = self.clean + (delta if self.mask is None else self.mask * delta)
+        return (1 - self._similarity(seen)).mean(dim=1).sum(dim=(1, 2)) / self.area
+
+    def used(self, delta: Tensor) -> Tensor:
+        """How much of the budget each change takes, (N,); 1 is all of it. Proportional to a change while it is small:
+        the loss then grows with its square."""
+        return (self.loss(delta).clamp(min=0) / (1 - self.least)).sqrt()
+
+    def project(self, delta: Tensor) -> Tensor:
+        """`delta` (N, C, H, W), shortened to the budget."""
+        # the loss of a large change grows slower than its square, so one division may fall short
+        for _ in range(_ROUNDS):
+            used = self.used(delta)
+            if bool((used <= 1).all()):
+                break
+            delta = delta / used.clamp(min=1).view(-1, 1, 1, 1)
+        return delta
+
+    def fill(self, direction: Tensor) -> Tensor:
+        """The multiple of each `direction` (N, C, H, W) that would take all of the budget, were it small and fine.
+
+        The loss of a small change is then the mean of ``(delta / tolerance)^2``; what of it is smooth costs less.
+        """
+        cost = (direction if self.mask is None else self.mask * direction) / self.tolerance
+        loss = cost.square().mean(dim=1).sum(dim=(1, 2)) / self.area
+        return direction * ((1 - self.least) / loss.clamp(min=1e-20)).sqrt().view(-1, 1, 1, 1)
+
+    @cached_property
+    def tolerance(self) -> Tensor:
+        """How large a change each pixel bears for its share of the loss, up to one factor: (N, 1, H, W).
+
+        ``sqrt(2 variance + K2)``, what SSIM divides a change by, of the channel that varies least: a change that fits
+        to one channel is not to be seen in another.
+        """
+        mean, square = blurred(reflected(torch.cat([self.clean, self.clean**2])), WINDOW, SIGMA).chunk(2)
+        variance = (square - mean * mean).clamp(min=0).amin(dim=1, keepdim=True)
+        return (2 * variance + K2).sqrt()
 
 
-def _mean(values: Tensor, window: int) -> Tensor:
-    """The mean over a square window around every pixel; (N, 1, H, W)."""
-    return F.avg_pool2d(_framed(values, window), window, stride=1)
+@dataclass(frozen=True, slots=True)
+class Both:
+    """Within two budgets: clipped to the first, then to the second, which must not lead out of the first."""
+
+    first: Linf
+    second: Structure
+
+    def project(self, delta: Tensor) -> Tensor:
+        """`delta` (N, C, H, W), clipped to both."""
+        return self.second.project(self.first.project(delta))
+
+    def used(self, delta: Tensor) -> Tensor:
+        """How much of the tighter budget each change takes, (N,); 1 is all of it."""
+        return torch.maximum(self.first.used(delta), self.second.used(delta))
 
 
-def _framed(values: Tensor, window: int) -> Tensor:
-    pad = window // 2
-    return F.pad(values, (pad, pad, pad, pad), mode="reflect")
+Budget = Linf | L2 | Unbounded | Structure | Both

@@ -21,29 +21,38 @@ class Faces(NamedTuple):
 Objective = Callable[[Faces], Tensor]
 
 
+def aligned(recognizer: Recognizer, faces: Faces) -> Tensor:
+    """`faces` as the recognizer takes them: (N, 3, h, w), aligned to its template."""
+    if faces.frames is None:
+        return faces.pixels.expand(-1, 3, -1, -1)
+    return recognizer.align(faces.pixels, faces.frames)
+
+
 def embed(recognizer: Recognizer, faces: Faces) -> Tensor:
     """Unit embeddings (N, D) of `faces`, each seen through the recognizer's own template."""
-    if faces.frames is None:
-        return recognizer.embed(faces.pixels.expand(-1, 3, -1, -1))
-    return recognizer.embed(recognizer.align(faces.pixels, faces.frames))
+    return recognizer.embed(aligned(recognizer, faces))
 
 
-def dodging(surrogates: Sequence[Recognizer], anchors: Sequence[Tensor]) -> Objective:
-    """Open-set dodging: the cosine to `anchors`, one (N, D) per surrogate, averaged over the surrogates."""
+def dodging(
+    surrogates: Sequence[Recognizer], anchors: Sequence[Tensor], weights: Sequence[float] | None = None
+) -> Objective:
+    """Open-set dodging: the cosine to `anchors`, one (N, D) per surrogate, averaged over the surrogates, by `weights`
+    where some are to count for more."""
+    shares = [1.0] * len(surrogates) if weights is None else weights
 
     def loss(faces: Faces) -> Tensor:
-        return _mean([(embed(s, faces) * a).sum(dim=1) for s, a in zip(surrogates, anchors, strict=True)])
+        each = [w * (embed(s, faces) * a).sum(dim=1) for s, a, w in zip(surrogates, anchors, shares, strict=True)]
+        return torch.stack(each).sum(dim=0) / sum(shares)
 
     return loss
 
 
-def impersonation(surrogates: Sequence[Recognizer], targets: Sequence[Tensor]) -> Objective:
-    """Open-set impersonation: minus the cosine to `targets`, one (N, D) or (1, D) per surrogate."""
-
-    def loss(faces: Faces) -> Tensor:
-        return -_mean([(embed(s, faces) * t).sum(dim=1) for s, t in zip(surrogates, targets, strict=True)])
-
-    return loss
+def impersonation(
+    surrogates: Sequence[Recognizer], targets: Sequence[Tensor], weights: Sequence[float] | None = None
+) -> Objective:
+    """Open-set impersonation: minus the cosine to `targets`, one (N, D) or (1, D) per surrogate, averaged so."""
+    closeness = dodging(surrogates, targets, weights)
+    return lambda faces: -closeness(faces)
 
 
 def own_anchors(surrogates: Sequence[Recognizer], faces: Faces) -> list[Tensor]:
@@ -90,7 +99,3 @@ def _mirror(faces: Faces) -> Faces:
     shift = torch.tensor([[111.0], [0.0]], dtype=faces.frames.dtype)
     linear, offset = faces.frames[:, :, :2], faces.frames[:, :, 2:]
     return faces._replace(frames=torch.cat([linear @ flip, linear @ shift + offset], dim=2))
-
-
-def _mean(losses: list[Tensor]) -> Tensor:
-    return torch.stack(losses).mean(dim=0)

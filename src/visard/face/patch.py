@@ -24,8 +24,10 @@ _MASK_CENTER = (55.5, 61.0)
 _MASK_RADII = (60.0, 64.0)
 _MASK_POWER = 4.0
 _MASK_FADE = 0.22
-# What the patch holds of the canonical frame: the mask, all templates' crops, and room for jittered views.
-_SUPPORT = np.array([[-14.0, -12.0], [126.0, -12.0], [126.0, 134.0], [-14.0, 134.0]])
+SUPPORT = (-14.0, -12.0, 126.0, 134.0)
+"""What a patch holds of the canonical frame, x0, y0, x1, y1: the mask, all templates' crops, and room for jittered
+views."""
+_SUPPORT_CORNERS = np.array(SUPPORT)[[[0, 1], [2, 1], [2, 3], [0, 3]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def cut(pixels: Pixels, faces: Sequence[Face], working_size: int = WORKING_SIZE)
     their masks sum to more than 1, each gets its part.
     """
     frames = [face.frame for face in faces]
-    corners_in_photo = [apply(frame, _SUPPORT) for frame in frames]
+    corners_in_photo = [apply(frame, _SUPPORT_CORNERS) for frame in frames]
     needed = np.array([np.ceil(np.ptp(c, axis=0).max()) for c in corners_in_photo], dtype=np.int64)
     side = int(min(working_size, needed.max()))
     sides = np.maximum(needed, side)

@@ -71,7 +71,7 @@ def write(
     """
     path = Path(path)
     kind = check_output(path, force=force, source=source)
-    _write_whole(path, encode(photo, kind, quality, keep_metadata))
+    write_whole(path, encode(photo, kind, quality, keep_metadata))
 
 
 def check_output(path: Path, *, force: bool = False, source: Path | None = None) -> str:
@@ -95,7 +95,7 @@ def check_output(path: Path, *, force: bool = False, source: Path | None = None)
     return kind
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Put `data` at `path` in one step, by way of a hidden file beside it that never stays behind."""
     partial = path.with_name(f".visard-{secrets.token_hex(8)}.tmp")
     try:

@@ -1,20 +1,25 @@
 """The pipeline: photo in, faces, cloak, photo out, verdict; one photo or many."""
 
 from visard.pipeline.batch import LEDGER, Row, jobs, protect_all, records
-from visard.pipeline.plan import Plan, Selection, choose_jury, choose_recognizers, uncalibrated
+from visard.pipeline.person import PHOTOS, Lesson, learn_person
+from visard.pipeline.plan import Plan, Selection, choose_judges, choose_jury, choose_recognizers, uncalibrated
 from visard.pipeline.protect import Outcome, cloak_faces, faces_of, protect, read_reference, status_of
 
 __all__ = [
     "LEDGER",
+    "PHOTOS",
+    "Lesson",
     "Outcome",
     "Plan",
     "Row",
     "Selection",
+    "choose_judges",
     "choose_jury",
     "choose_recognizers",
     "cloak_faces",
     "faces_of",
     "jobs",
+    "learn_person",
     "protect",
     "protect_all",
     "read_reference",

@@ -41,8 +41,9 @@ class Plan:
     `detector` (`detector_name` in the record) finds a photo's faces, unless `faces_from`, a file of boxes, gives them,
     and finds them again in the published file; `fmr` of the jury's thresholds; `quality` 1..100 of JPEG, WebP and
     HEIC, None for the input's own; `targets`: photos of people to impersonate; `references`: other photos of the
-    people, to judge against. Raises ``SettingError`` when the method needs a target and there is none, or the other
-    way round.
+    people, to judge against. A method that was learned beforehand brings its surrogates along and needs none here.
+    `max_seconds`: how long a photo's cloak may take; what is found by then counts, so two runs may differ. Raises
+    ``SettingError`` when the method needs a target and there is none, or the other way round.
     """
 
     method: Method
@@ -60,6 +61,7 @@ class Plan:
     keep_metadata: bool = False
     force: bool = False
     seed: int = 0
+    max_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if self.method.aim == "targeted" and not self.targets:
@@ -71,11 +73,14 @@ class Plan:
 
     def record(self) -> dict[str, Any]:
         """Everything that decides the output, as plain values."""
+        learned = self.method.learned
+        makers = [*(r.card for r in self.surrogates), *(learned.surrogates if learned else ())]
         return {
             "visard": visard.__version__,
             "method": self.method.name,
-            "settings": {**self.method.settings, **self.settings},
-            "surrogates": {r.name: r.card.sha256 for r in self.surrogates},
+            "settings": {**(learned.settings if learned else {}), **self.method.settings, **self.settings},
+            "learned": learned.sha256 if learned else None,
+            "surrogates": {card.name: card.sha256 for card in makers},
             "jury": {r.name: r.card.sha256 for r in self.jury},
             "thresholds": {r.name: t.value for r in self.jury for t in r.card.thresholds if t.fmr == self.fmr},
             "detector": self.detector_name,
@@ -88,6 +93,7 @@ class Plan:
             "quality": self.quality,
             "keep_metadata": self.keep_metadata,
             "seed": self.seed,
+            "max_seconds": self.max_seconds,
             "device": "cpu",
         }
 
@@ -111,24 +117,30 @@ def choose_recognizers(
     """
     if thorough and surrogates:
         raise RecognizerError("--thorough chooses the surrogates itself; leave --surrogates out.")
-    jurors = _named(jury)
     if thorough:
-        judges = jurors if jury else _calibrated_jurors(fmr)[:1]
+        judges = _named(jury) if jury else _calibrated_jurors(fmr)[:1]
         makers = [c for c in cards().values() if ready(c) and c.differentiable and not _related(c, judges)]
     else:
         makers = _named(surrogates) or [card for card in _by_role("surrogate") if card.name not in jury]
-    if not jury:
-        jurors = [card for card in _calibrated_jurors(fmr) if not _related(card, makers)]
-    for card in jurors:
-        if same := [maker.name for maker in makers if kin(card, maker)]:
-            raise RecognizerError(
-                f"{card.name} cannot judge what {same[0]} makes: "
-                + ("they are one" if card.sha256 == find(same[0]).sha256 else "they are of one origin")
-                + "; name others with --jury or --surrogates."
-            )
+    judging = choose_judges(makers, jury, fmr)
     if not makers:
         raise RecognizerError("No surrogate is left to make a cloak with; name one with --surrogates.")
-    return tuple(_surrogate(card) for card in makers), tuple(load(card) for card in jurors)
+    return tuple(_surrogate(card) for card in makers), judging
+
+
+def choose_judges(makers: Sequence[Card], jury: Sequence[str] = (), fmr: float = 1e-3) -> tuple[Recognizer, ...]:
+    """The recognizers that judge what `makers` made, by name; where none are named, all jurors with a threshold at
+    `fmr` that are no kin of the makers. Raises ``RecognizerError`` when one that is named is.
+    """
+    jurors = _named(jury) if jury else [card for card in _calibrated_jurors(fmr) if not _related(card, makers)]
+    for card in jurors:
+        if same := [maker for maker in makers if kin(card, maker)]:
+            raise RecognizerError(
+                f"{card.name} cannot judge what {same[0].name} makes: "
+                + ("they are one" if card.sha256 == same[0].sha256 else "they are of one origin")
+                + "; name others with --jury or --surrogates."
+            )
+    return tuple(load(card) for card in jurors)
 
 
 def _related(card: Card, others: Sequence[Card]) -> bool:

@@ -129,7 +129,7 @@ def cloak_faces(
     patches = cut(pixels, faces)
     targets = _targets(plan)
     generator = torch.Generator().manual_seed(plan.seed)
-    deltas = []
+    deltas, begun = [], time.monotonic()
     for start in range(0, len(patches), BATCH):
         part = patches.chunk(start, start + BATCH)
         seen = Faces(part.pixels, part.frames)
@@ -141,6 +141,8 @@ def cloak_faces(
             _progress(plan, patches, start, watch),
             surrogates=plan.surrogates,
             targets=targets,
+            # each batch gets its part of the photo's time
+            until=plan.max_seconds and begun + plan.max_seconds * min(1.0, (start + len(part)) / len(patches)),
         )
         deltas.append(plan.method.cloak(task, **plan.settings))
     return paste(pixels, patches, torch.cat(deltas))

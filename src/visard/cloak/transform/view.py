@@ -1,31 +1,13 @@
-"""Transforms: what happens to a picture before a recognizer sees it, differentiably, drawn anew at each step."""
+"""Views: the face displaced, resized, as other pipelines would align and post it."""
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from visard.cloak.objective import Faces
-
-Transform = Callable[[Faces], Faces]
-
-
-def identity(faces: Faces) -> Faces:
-    """Nothing happens."""
-    return faces
-
-
-def chain(*transforms: Transform) -> Transform:
-    """One transform after the other."""
-
-    def apply(faces: Faces) -> Faces:
-        for transform in transforms:
-            faces = transform(faces)
-        return faces
-
-    return apply
+from visard.cloak.transform.base import Transform
 
 
 def jitter(
