@@ -204,9 +204,17 @@ def methods(found: Sequence[Method]) -> None:
     for name in ("method", "aim", "paper", "settings"):
         table.add_column(name)
     for method in found:
-        settings = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in method.settings.items())
+        settings = ", ".join(f"{name}={_setting(value)}" for name, value in method.settings.items())
         table.add_row(method.name, method.aim, method.paper, settings)
     _console().print(table)
+
+
+def _setting(value: object) -> str:
+    """As --set takes it: gray levels as such."""
+    if not isinstance(value, float):
+        return str(value)
+    text, levels = f"{value:g}", 255 * value
+    return f"{levels:g}/255" if float(text) != value and abs(levels - round(levels, 1)) < 1e-9 else text
 
 
 def thresholds(found: Mapping[str, Sequence[Threshold]], skipped: Sequence[tuple[Path, str]]) -> None:
