@@ -40,20 +40,20 @@ def rates(text: str) -> list[float]:
     return found
 
 
-def settings(pairs: Sequence[str]) -> dict[str, Any]:
+def settings(pairs: Sequence[str], option: str = "--set") -> dict[str, Any]:
     """["eps=8/255", "steps=40", "mode=low"] -> {"eps": 0.0313..., "steps": 40, "mode": "low"}."""
     found: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name:
-            raise SettingError(f'--set takes NAME=VALUE, got "{pair}".')
+            raise SettingError(f'{option} takes NAME=VALUE, got "{pair}".')
         if name in found:
-            raise SettingError(f"--set gives {name} twice; give it once.")
-        found[name] = _value(text, pair)
+            raise SettingError(f"{option} gives {name} twice; give it once.")
+        found[name] = _value(text, pair, option)
     return found
 
 
-def _value(text: str, pair: str) -> float | bool | str:
+def _value(text: str, pair: str, option: str) -> float | bool | str:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
@@ -65,9 +65,9 @@ def _value(text: str, pair: str) -> float | bool | str:
     except (ValueError, ZeroDivisionError) as error:
         if re.fullmatch(r"[a-z][a-z0-9.+-]*", text):
             return text  # the method knows which words it takes
-        raise SettingError(f'--set: "{pair}" needs a number such as 40 or 8/255, true or false, or a word.') from error
+        raise SettingError(f'{option}: "{pair}" needs a number such as 40 or 8/255, true or false, or a word.') from error
     if not math.isfinite(value):
-        raise SettingError(f'--set: "{pair}" needs a finite number.')
+        raise SettingError(f'{option}: "{pair}" needs a finite number.')
     return value
 
 

@@ -24,8 +24,8 @@ _NO_JURY = (
     "visard models add FILE.onnx --card CARD.json"
 )
 _MORE = (
-    "To protect more: make the cloak with more recognizers (visard models add FILE --card CARD.json --role surrogate), "
-    "or make it stronger, and more visible: --strength high."
+    "To protect more: let more recognizers make the cloak (visard models add FILE --card CARD.json --role surrogate), "
+    "or make it stronger, and more visible (visard protect --strength high)."
 )
 
 
