@@ -4,8 +4,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from rig import save
 from visard.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -38,3 +40,13 @@ def visard(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return int(stop.value.code or 0), out, err
 
     return run
+
+
+@pytest.fixture
+def portrait(tmp_path: Path) -> Path:
+    return save(tmp_path / "me.jpg", quality=92)
+
+
+@pytest.fixture
+def wall(tmp_path: Path) -> Path:
+    return save(tmp_path / "wall.png", np.full((100, 100, 3), 90, np.uint8))

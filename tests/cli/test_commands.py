@@ -32,16 +32,6 @@ def strict_json(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-@pytest.fixture
-def portrait(tmp_path: Path) -> Path:
-    return save(tmp_path / "me.jpg", quality=92)
-
-
-@pytest.fixture
-def wall(tmp_path: Path) -> Path:
-    return save(tmp_path / "wall.png", np.full((100, 100, 3), 90, np.uint8))
-
-
 # help
 
 
@@ -51,7 +41,8 @@ def test_help_imports_nothing_slow() -> None:
         "try: main()\nexcept SystemExit as stop: assert not stop.code, stop.code\n"
         "slow = {{'torch', 'numpy', 'PIL', 'dlib', 'skimage', 'scipy'}} & set(sys.modules); assert not slow, slow"
     )
-    for words in (["--help"], ["protect", "--help"], ["models", "fetch", "--help"], ["--version"]):
+    for words in (["--help"], ["protect", "--help"], ["models", "fetch", "--help"], ["person", "learn", "--help"],
+                  ["person", "apply", "--help"], ["--version"]):  # fmt: skip
         done = subprocess.run(
             [sys.executable, "-c", script.format(words=words)], capture_output=True, text=True, check=False
         )

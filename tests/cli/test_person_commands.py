@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -35,29 +33,6 @@ def learned(installed: Path, dlib_card: Path, tmp_path_factory: pytest.TempPathF
         patch.setenv("VISARD_HOME", str(installed))
         person_learn.run([save(folder / "me.png")], folder / "me.mask", None, None, {"rounds": 2}, [], "dlib", 0, False)
     return folder / "me.mask"
-
-
-@pytest.fixture
-def portrait(tmp_path: Path) -> Path:
-    return save(tmp_path / "me.jpg", quality=92)
-
-
-@pytest.fixture
-def wall(tmp_path: Path) -> Path:
-    return save(tmp_path / "wall.png", np.full((100, 100, 3), 90, np.uint8))
-
-
-def test_help_imports_nothing_slow() -> None:
-    script = (
-        "import sys; from visard.cli import main; sys.argv = ['visard', 'person', *{words}, '--help']\n"
-        "try: main()\nexcept SystemExit as stop: assert not stop.code, stop.code\n"
-        "slow = {{'torch', 'numpy', 'PIL', 'dlib', 'skimage', 'scipy'}} & set(sys.modules); assert not slow, slow"
-    )
-    for words in ([], ["learn"], ["apply"]):
-        done = subprocess.run(
-            [sys.executable, "-c", script.format(words=words)], capture_output=True, text=True, check=False
-        )
-        assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("command", ["learn", "apply"])
