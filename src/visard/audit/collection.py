@@ -6,7 +6,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,13 +57,15 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """Who looks: the `jury`, the `detector` under its name, and a `second` detector if there is one."""
+    """Who looks: the `jury`, the `detector` under its name, a `second` detector if there is one; and which `qualities`
+    of the protected photo are measured."""
 
     jury: tuple[Recognizer, ...]
     detector: Detector
     detector_name: str
     second: Detector | None = None
     second_name: str = ""
+    qualities: Mapping[str, Callable[[Any, Any], float]] = field(default_factory=lambda: QUALITIES)
 
     @property
     def conditions(self) -> list[str]:
@@ -77,7 +79,7 @@ class Lens:
             self.detector_name,
             self.second_name,
             self.conditions,
-            list(QUALITIES),
+            list(self.qualities),
         ]
 
 
@@ -111,7 +113,7 @@ def pair_up(original: Path, protected: Path) -> tuple[list[Pair], list[Picture]]
     inside, outside = original.resolve(), protected.resolve()
     if inside in outside.parents or outside in inside.parents:
         raise AuditError(f"{original} and {protected} lie in each other; move one of them out.")
-    before, after = (_by_key(folder) for folder in (original, protected))
+    before, after = (by_key(folder) for folder in (original, protected))
     pairs = [Pair(picture, after[key]) for key, picture in before.items() if key in after]
     if not pairs:
         raise AuditError(
@@ -122,7 +124,8 @@ def pair_up(original: Path, protected: Path) -> tuple[list[Pair], list[Picture]]
     return pairs, alone
 
 
-def _by_key(folder: Path) -> dict[str, Picture]:
+def by_key(folder: Path) -> dict[str, Picture]:
+    """The photos of a folder by their keys; raises ``AuditError`` where two have one."""
     found: dict[str, Picture] = {}
     for picture in pictures(folder):
         if picture.key in found:
@@ -170,7 +173,7 @@ class Looks:
         a, b = quality_crop(before, face), quality_crop(after, face)
         if a.shape[-1] == 1:
             a, b = np.repeat(a, 3, axis=-1), np.repeat(b, 3, axis=-1)
-        quality = {name: measure(a, b) for name, measure in QUALITIES.items()}
+        quality = {name: measure(a, b) for name, measure in self.lens.qualities.items()}
         return self._see(pair.protected.path, after, face, quality)
 
     def _face(self, pixels: Pixels, path: Path) -> Face:

@@ -1,6 +1,6 @@
 """The audit of a whole collection: folders in, what the jury sees of them out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,21 +29,29 @@ def collect(
     *,
     people: Path | None = None,
     made_by: Mapping[str, Sequence[Card] | None],
+    only: Collection[str] | None = None,
+    fmrs: Sequence[float] = FMRS,
     watch: Watch = lambda _name, _done, _total: None,
     skipped: Callable[[Path, str], None] = lambda _path, _reason: None,
 ) -> list[Protected]:
     """What the jury sees of the folders `protected` (by name) of photos of the folder `original`.
 
     Probes are compared with the photos below `people`, one folder per person, else with the other originals. `made_by`
-    says which surrogates made each set. What was seen is kept in `cache`. Raises ``AuditError`` when the folders do
-    not fit, ``CalibrationError`` when a juror has no threshold.
+    says which surrogates made each set; `only` are the keys of the photos that are probes, None for all. What was seen
+    is kept in `cache`. Raises ``AuditError`` when the folders do not fit, ``CalibrationError`` when a juror has no
+    threshold at one of `fmrs`.
     """
     if not lens.jury:
         raise AuditError("There is nobody to judge: add a recognizer with visard models add, and calibrate it.")
     for juror in lens.jury:
-        for fmr in FMRS:
+        for fmr in fmrs:
             juror.threshold(fmr)
     sets = {name: pair_up(original, folder) for name, folder in protected.items()}
+    if only is not None:
+        sets = {
+            name: ([pair for pair in pairs if pair.original.key in only], [one for one in alone if one.key in only])
+            for name, (pairs, alone) in sets.items()
+        }
     reasons: list[str] = []
 
     def left_out(path: Path, reason: str) -> None:

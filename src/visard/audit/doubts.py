@@ -13,18 +13,19 @@ FEW_PEOPLE = 30
 _MISSES_TOO_MANY = 0.5
 
 
-def warnings(sets: Sequence[Protected]) -> list[str]:
-    """One sentence for each doubt, with the names of the sets that it is about; "every set" for all of several."""
+def warnings(sets: Sequence[Protected], fmr: float = FMRS[0]) -> list[str]:
+    """One sentence for each doubt, with the names of the sets that it is about; "every set" for all of several. `fmr`:
+    at which thresholds jurors are doubted."""
     about: dict[str, list[str]] = {}
     for one in sets:
-        for doubt in doubts(one):
+        for doubt in doubts(one, fmr):
             about.setdefault(doubt, []).append(one.name)
     return [
         f"{'every set' if len(names) == len(sets) > 1 else _names(names)}: {doubt}." for doubt, names in about.items()
     ]
 
 
-def doubts(one: Protected) -> list[str]:
+def doubts(one: Protected, fmr: float = FMRS[0]) -> list[str]:
     """What is wrong with a set of protected photos, or with its jury; phrases without a full stop."""
     found = []
     seen, count = one.seen, len(one.seen.people)
@@ -53,7 +54,7 @@ def doubts(one: Protected) -> list[str]:
     for juror in one.jury:
         trials = one.trials[juror.name, one.conditions[0]]
         some = trials.mates > 0
-        missed = float(np.mean(trials.clean_mate[some] < juror.threshold(FMRS[0]).value)) if some.any() else 0.0
+        missed = float(np.mean(trials.clean_mate[some] < juror.threshold(fmr).value)) if some.any() else 0.0
         if missed > _MISSES_TOO_MANY:
             found.append(f"{juror.name} misses {missed:.0%} of the clean photos too: it says little")
     lost = float(np.mean(~seen.found_after[:, 0]))

@@ -1,7 +1,7 @@
 """The report's figures, as SVG text."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from visard.recognizer import Recognizer
 
 COLORS = {"clean": "#2a6f97", "protected": "#c1440e", "others": "#8a8a8a"}
+_MARKERS = "osD^vPX*"
 _RATES = (1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5, 0.8, 0.95)
 _HIGH = 1.01  # above every cosine, rounding included
 _MOST_POINTS = 2000  # of a curve: more than a screen shows
@@ -23,6 +24,16 @@ class Drawing(NamedTuple):
 
     svg: str
     caption: str
+
+
+class Point(NamedTuple):
+    """One run of a method: its `label`, its `visibility` by some measure, and the share protected in [0, 1], the `mean`
+    over jurors and the `worst` of them."""
+
+    label: str
+    visibility: float
+    mean: float
+    worst: float
 
 
 def figures(sets: Sequence[Protected]) -> dict[str, Drawing]:
@@ -117,16 +128,61 @@ def tradeoff(sets: Sequence[Protected]) -> str:
     return _svg(figure)
 
 
+def pareto(methods: Mapping[str, Sequence[Point]], measure: str, fmr: float, *, falling: bool) -> str:
+    """Protection against visibility, one line per method through its runs; bars go down to the worst juror. `falling`:
+    the less a cloak is seen the higher the measure, which then runs from right to left."""
+    figure, (axis,) = _panels(1, (7.0, 4.6))
+    for number, (name, points) in enumerate(methods.items()):
+        found = sorted(points, key=lambda point: point.visibility)
+        means = [point.mean for point in found]
+        below = [max(0.0, point.mean - point.worst) for point in found]
+        line = axis.errorbar(
+            [point.visibility for point in found],
+            means,
+            yerr=[below, [0.0] * len(found)],
+            fmt=f"{_MARKERS[number % len(_MARKERS)]}-",
+            markersize=5,
+            linewidth=1.2,
+            elinewidth=0.8,
+            capsize=2,
+            label=name,
+        )
+        above = number % 2 == 0  # two methods' labels at one place do not cover each other
+        for point in found:
+            text = axis.annotate(
+                point.label,
+                (point.visibility, point.mean),
+                fontsize=7,
+                color=line[0].get_color(),
+                xytext=(-4, 5) if above else (4, -5),
+                textcoords="offset points",
+                ha="right" if above else "left",
+                va="bottom" if above else "top",
+                bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5},
+            )
+            text.set_in_layout(False)
+    axis.margins(x=0.15)
+    axis.set_ylim(-0.05, 1.1)
+    axis.set_xlabel(f"{measure}, 160 px crop")
+    axis.set_ylabel(f"protected at FMR {fmr:g}:\nmean, down to the worst juror")
+    axis.grid(alpha=0.3)
+    if falling:
+        axis.invert_xaxis()
+    figure.legend(loc="outside upper left", fontsize=8, ncols=4, frameon=False)
+    return _svg(figure)
+
+
 def _title(one: Protected, juror: "Recognizer") -> str:
     return juror.name if one.held_out(juror) else f"{juror.name} (made the cloaks)"
 
 
-def _panels(count: int) -> tuple[Any, list[Any]]:
+def _panels(count: int, size: tuple[float, float] = (4.0, 3.2)) -> tuple[Any, list[Any]]:
+    """`count` axes, each of a `size` in inches."""
     from matplotlib.figure import Figure
 
     columns = min(3, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(4 * columns, 3.2 * rows), layout="constrained")
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for unused in axes[count:]:
         unused.remove()

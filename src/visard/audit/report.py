@@ -62,10 +62,10 @@ def write(
     return summary
 
 
-def check_extras() -> None:
+def check_extras(purpose: str = "The audit of a collection") -> None:
     """Raises ``MissingExtraError`` before the work when the report could not be written after it."""
     if find_spec("pyarrow") is None or find_spec("matplotlib") is None:
-        raise MissingExtraError("The audit of a collection", "report")
+        raise MissingExtraError(purpose, "report")
 
 
 def _summary(one: Protected) -> dict[str, Any]:

@@ -65,7 +65,9 @@ def _value(text: str, pair: str, option: str) -> float | bool | str:
     except (ValueError, ZeroDivisionError) as error:
         if re.fullmatch(r"[a-z][a-z0-9.+-]*", text):
             return text  # the method knows which words it takes
-        raise SettingError(f'{option}: "{pair}" needs a number such as 40 or 8/255, true or false, or a word.') from error
+        raise SettingError(
+            f'{option}: "{pair}" needs a number such as 40 or 8/255, true or false, or a word.'
+        ) from error
     if not math.isfinite(value):
         raise SettingError(f'{option}: "{pair}" needs a finite number.')
     return value

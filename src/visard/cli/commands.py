@@ -178,6 +178,47 @@ def audit(
 
 
 @app.command()
+def bench(
+    people: Annotated[Path, typer.Option("--people", metavar="FOLDER", help="One folder of photos a person.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where photos, tables and figures go.")],
+    run: Annotated[
+        list[str] | None,
+        typer.Option("--run", metavar='"METHOD NAME=VALUE ..."', help="A method and its settings; repeatable."),
+    ] = None,
+    photos: Annotated[
+        int | None, typer.Option("--photos", min=1, help="Protect the first ones of each person (default: all).")
+    ] = None,
+    surrogates: SurrogatesOption = "",
+    jury: JuryOption = "",
+    detector: DetectorOption = "dlib",
+    fmr: FmrOption = 1e-3,
+    seed: SeedOption = 0,
+    keep_embeddings: Annotated[
+        bool, typer.Option("--keep-embeddings", help="Keep what was seen in FOLDER/.looks, to add runs later.")
+    ] = False,
+) -> None:
+    """Compare methods and their settings: the same photos, surrogates and jury for all.
+
+    Every run's photos are judged as saved, and after what happens to posted photos, by recognizers that had no part
+    in the cloaks. Writes bench.md, bench.parquet and figures; interrupted, it goes on where it was.
+    """
+    from visard.cli import bench as command
+
+    command.run(
+        people,
+        out,
+        run or [],
+        photos,
+        arguments.names(surrogates),
+        arguments.names(jury),
+        detector,
+        fmr,
+        seed,
+        keep_embeddings,
+    )
+
+
+@app.command()
 def faces(
     photo: Annotated[Path, typer.Argument(help="The photo.")],
     draw: Annotated[Path | None, typer.Option("--draw", metavar="FILE", help="Draw the numbered boxes.")] = None,
