@@ -1,6 +1,6 @@
 """How long a cloak takes: the loop against a bare gradient, against other libraries, and whole commands.
 
-    python benchmarks/speed.py [embedding step peers portrait megapixels group]
+    python benchmarks/speed.py [embedding step ensemble peers portrait megapixels group]
 
 Everything in one process on the same work, interleaved, median of the repetitions; whole commands are processes of
 their own. With no names, all sections run. Needs no assets.
@@ -14,6 +14,7 @@ import tempfile
 import time
 import types
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,16 @@ from skimage import data
 from torch import Tensor, nn
 
 from common import table
-from visard.cloak import Faces, Objective, Task, find
+from visard.cloak import Faces, Objective, Task, dodging, find, mirrored_anchors
+from visard.cloak.methods.bim import kurakin_steps
 from visard.cloak.objective import untargeted
+from visard.face import cut, dlib_hog
+from visard.pipeline import choose_recognizers
 from visard.recognizer import Recognizer, cards, load, ready
 from visard.recognizer import find as find_recognizer
 
 STEPS, EPS, ALPHA = 20, 8 / 255, 1 / 255
+SHORT = 5
 REPETITIONS = 7
 
 
@@ -107,6 +112,35 @@ def step() -> None:
         cells = [f"{1000 * seconds[name] / STEPS / batch:.2f}" for name in ("bare", "cloak")]
         rows.append([str(batch), *cells, f"{seconds['cloak'] / seconds['bare']:.3f}"])
     table(["batch", "bare ms/step/face", "visard bim ms/step/face", "ratio"], rows)
+
+
+def ensemble() -> None:
+    """One step on the embedded surrogates, batches of 1 and 8, against their bare warps, passes and input gradients
+    (goal: at most 1.05), and a face from start to end with the method's own number of steps (goal of visard: 4 s)."""
+    surrogates, _ = choose_recognizers()
+    picture = np.ascontiguousarray(data.astronaut())
+    patch = cut(picture, dlib_hog()(picture))
+    rows = []
+    for batch in (1, 8):
+        faces = Faces(patch.pixels.repeat(batch, 1, 1, 1), patch.frames.repeat(batch, 1, 1))
+        mask, anchors = patch.mask.repeat(batch, 1, 1, 1), mirrored_anchors(surrogates, faces)
+        objective = dodging(surrogates, anchors)
+
+        def bare(faces: Faces = faces, objective: Objective = objective) -> None:
+            for _ in range(SHORT):
+                x = faces.pixels.detach().requires_grad_(True)
+                torch.autograd.grad(objective(faces._replace(pixels=x)).sum(), x)
+
+        works: dict[str, Callable[[], object]] = {"bare": bare}
+        for name in ("bim", "mi-di-fgsm", "visard"):
+            task = Task(faces, objective, mask, surrogates=surrogates)
+            works[name] = partial(find(name).cloak, task, steps=SHORT)
+        seconds = {name: spent / SHORT / batch for name, spent in interleaved(works).items()}
+        for name in list(works)[1:]:
+            whole = seconds[name] * (find(name).settings["steps"] or kurakin_steps(EPS))
+            cells = [f"{1000 * seconds['bare']:.1f}", f"{1000 * seconds[name]:.1f}"]
+            rows.append([name, str(batch), *cells, f"{seconds[name] / seconds['bare']:.3f}", f"{whole:.2f}"])
+    table(["method", "batch", "bare ms/step/face", "ms/step/face", "ratio", "s/face"], rows)
 
 
 def peers() -> None:
@@ -222,7 +256,7 @@ def group() -> None:
     )
 
 
-SECTIONS = {f.__name__: f for f in (embedding, step, peers, portrait, megapixels, group)}
+SECTIONS = {f.__name__: f for f in (embedding, step, ensemble, peers, portrait, megapixels, group)}
 
 if __name__ == "__main__":
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {os.cpu_count()} cores, CPU")

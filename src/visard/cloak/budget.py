@@ -1,12 +1,13 @@
 """Budgets: how large a change may be. Each measures and clips, so that no method can cheat."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from visard.cloak.naturalness import K2, SIGMA, WINDOW, blurred, reflected, structure_to
+from visard.cloak.naturalness import K2, SIGMA, WINDOW, blurred, change_to, reflected
 
 _ROUNDS = 4
 
@@ -66,27 +67,33 @@ class Structure:
 
     def __init__(self, clean: Tensor, least: float, area: Tensor, mask: Tensor | None = None) -> None:
         self.clean, self.least, self.area, self.mask = clean.detach(), least, area, mask
-        self._similarity = structure_to(self.clean)
-
-    def loss(self, delta: Tensor) -> Tensor:
-        """``1 - SSIM`` with the change `delta`, (N,)."""
-        seen = self.clean + (delta if self.mask is None else self.mask * delta)
-        return (1 - self._similarity(seen)).mean(dim=1).sum(dim=(1, 2)) / self.area
+        self._change_by = change_to(self.clean)
 
     def used(self, delta: Tensor) -> Tensor:
         """How much of the budget each change takes, (N,); 1 is all of it. Proportional to a change while it is small:
         the loss then grows with its square."""
-        return (self.loss(delta).clamp(min=0) / (1 - self.least)).sqrt()
+        return self._along(delta)(delta.new_ones(len(delta)))
 
     def project(self, delta: Tensor) -> Tensor:
         """`delta` (N, C, H, W), shortened to the budget."""
+        used, factor = self._along(delta), delta.new_ones(len(delta))
         # the loss of a large change grows slower than its square, so one division may fall short
         for _ in range(_ROUNDS):
-            used = self.used(delta)
-            if bool((used <= 1).all()):
+            excess = used(factor)
+            if bool((excess <= 1).all()):
                 break
-            delta = delta / used.clamp(min=1).view(-1, 1, 1, 1)
-        return delta
+            factor = factor / excess.clamp(min=1)
+        return delta * factor.view(-1, 1, 1, 1)
+
+    def _along(self, delta: Tensor) -> Callable[[Tensor], Tensor]:
+        """How much of the budget ``factor * delta`` takes, as a function of `factor` (N,)."""
+        lost = self._change_by(delta if self.mask is None else self.mask * delta)
+
+        def used(factor: Tensor) -> Tensor:
+            loss = lost(factor).mean(dim=1).sum(dim=(1, 2)) / self.area
+            return (loss.clamp(min=0) / (1 - self.least)).sqrt()
+
+        return used
 
     def fill(self, direction: Tensor) -> Tensor:
         """The multiple of each `direction` (N, C, H, W) that would take all of the budget, were it small and fine.
