@@ -416,7 +416,7 @@ def test_the_summary_follows_from_the_trials(out: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(sets: list[Protected], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WriteError, match=r"could not be written to .*file/report: .*; choose another folder"):
+    with pytest.raises(WriteError, match=r"The folder .*file/report could not be made: .*; choose another"):
         report.write(tmp_path / "file/report", sets[:1], [], FACTS, 12.3)
 
 

@@ -272,9 +272,9 @@ def test_a_juror_without_the_other_threshold(visard: Run, photos: tuple[Path, Pa
 
 @pytest.mark.usefixtures("jury")
 def test_without_the_extra(visard: Run, photos: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    from visard.audit import report
+    from visard.audit import document
 
-    monkeypatch.setattr(report, "find_spec", lambda _name: None)
+    monkeypatch.setattr(document, "find_spec", lambda _name: None)
     code, out, err = visard(*words(*photos, "--out", "report"))
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "pip install 'visard[report]'" in err

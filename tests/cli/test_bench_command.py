@@ -102,10 +102,10 @@ def test_a_jury_by_role_leaves_out_who_has_no_threshold(visard: Run, tmp_path: P
 
 @pytest.mark.usefixtures("jurors")
 def test_without_the_extra(visard: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from visard.audit import report
+    from visard.audit import document
 
     crowd(tmp_path / "photos", 2, 2)
-    monkeypatch.setattr(report, "find_spec", lambda _name: None)
+    monkeypatch.setattr(document, "find_spec", lambda _name: None)
     code, out, err = visard(*words("--run", "box"))
     assert (code, out, err) == (2, "", "visard: A bench needs an optional part: pip install 'visard[report]'.\n")
     assert not Path("out").exists()

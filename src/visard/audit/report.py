@@ -1,23 +1,18 @@
 """The report of a collection's audit: one HTML file, Markdown, figures, a summary, and every trial."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from html import escape
-from importlib import resources
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import visard
-from visard.audit.figures import Drawing, figures
+from visard.audit.document import Document, check_extras
+from visard.audit.figures import figures
 from visard.audit.findings import FMRS, Protected, tables
-from visard.audit.tables import Table
 from visard.audit.trials import NOT_A_SCORE, Array
-from visard.errors import MissingExtraError, WriteError
+from visard.photo.files import write_whole
 from visard.recognizer import Recognizer
 
 HOW_TO_READ = (
@@ -37,7 +32,6 @@ def write(
     ``WriteError``; ``MissingExtraError`` without matplotlib, pyarrow.
     """
     check_extras()
-    drawn, found = figures(sets), tables(sets)
     summary = {
         "visard": visard.__version__,
         **facts,
@@ -47,25 +41,10 @@ def write(
         "warnings": list(warnings),
         "sets": {one.name: _summary(one) for one in sets},
     }
-    try:
-        (out / "figures").mkdir(parents=True, exist_ok=True)
-        _write(out / "trials.parquet", _parquet(sets))
-        _write(out / "report.html", _html(found, drawn, warnings, facts).encode())
-        for title, drawing in drawn.items():
-            _write(out / "figures" / f"{_file_name(title)}.svg", drawing.svg.encode())
-        _write(out / "report.md", _markdown(found, drawn, warnings, facts).encode())
-        _write(out / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
-    except OSError as error:
-        raise WriteError(
-            f"The report could not be written to {out}: {error.strerror}; choose another folder."
-        ) from error
+    Document("Audit", facts, HOW_TO_READ, tables(sets), figures(sets), warnings).write(out, "report")
+    write_whole(out / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
+    write_whole(out / "trials.parquet", _parquet(sets))
     return summary
-
-
-def check_extras(purpose: str = "The audit of a collection") -> None:
-    """Raises ``MissingExtraError`` before the work when the report could not be written after it."""
-    if find_spec("pyarrow") is None or find_spec("matplotlib") is None:
-        raise MissingExtraError(purpose, "report")
 
 
 def _summary(one: Protected) -> dict[str, Any]:
@@ -128,52 +107,3 @@ def _column(name: str, values: Array) -> Any:
 
 def _juror(one: Protected, name: str) -> Recognizer:
     return next(juror for juror in one.jury if juror.name == name)
-
-
-def _html(
-    found: Sequence[Table], drawn: Mapping[str, Drawing], warnings: Sequence[str], facts: Mapping[str, Any]
-) -> str:
-    notes = "".join(f"<li>{escape(text)}</li>" for text in warnings)
-    pictures = "".join(
-        f"<h2>{escape(title)}</h2>\n<p class=note>{escape(d.caption)}</p>\n<figure>{d.svg}</figure>\n"
-        for title, d in drawn.items()
-    )
-    style = (resources.files("visard.audit") / "report.css").read_text(encoding="utf-8")
-    known = "".join(f"<dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd>" for k, v in facts.items())
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>visard audit</title>\n<style>{style}</style></head>\n<body>\n<h1>Audit</h1>\n<dl>{known}</dl>\n"
-        f"<p class=note>{escape(HOW_TO_READ)}</p>\n"
-        + (f"<h2>Before you believe this</h2>\n<ul>{notes}</ul>\n" if notes else "")
-        + found[0].to_html()
-        + pictures
-        + "".join(table.to_html() for table in found[1:])
-        + "</body></html>\n"
-    )
-
-
-def _markdown(
-    found: Sequence[Table], drawn: Mapping[str, Drawing], warnings: Sequence[str], facts: Mapping[str, Any]
-) -> str:
-    known = "\n".join(f"- {key}: {value}" for key, value in facts.items())
-    notes = "## Before you believe this\n\n" + "\n".join(f"- {text}" for text in warnings) + "\n\n" if warnings else ""
-    pictures = "\n".join(f"![{title}](figures/{_file_name(title)}.svg)\n\n{d.caption}\n" for title, d in drawn.items())
-    return f"# Audit\n\n{known}\n\n{HOW_TO_READ}\n\n{notes}" + "\n".join(
-        [found[0].to_markdown(), pictures, *(t.to_markdown() for t in found[1:])]
-    )
-
-
-def _file_name(title: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in title.lower()).strip("-")
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".report-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -13,9 +13,10 @@ from visard import photo
 from visard.audit import judge
 from visard.audit.collection import Lens
 from visard.audit.dataset import blind_surrogates, collect
+from visard.audit.document import check_extras
 from visard.audit.doubts import warnings
 from visard.audit.findings import headline
-from visard.audit.report import check_extras, write
+from visard.audit.report import write
 from visard.cli import arguments, report, show
 from visard.errors import NoFaceError, SettingError
 from visard.face import read_faces

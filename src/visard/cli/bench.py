@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from visard.audit.report import check_extras
+from visard.audit.document import check_extras
 from visard.cli import arguments, show
 from visard.cloak import find
 from visard.errors import SettingError

@@ -219,6 +219,29 @@ def bench(
 
 
 @app.command()
+def reproduce(
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="Its short name, such as chatzikyriakidis2019.")],
+    data: Annotated[Path, typer.Option("--data", metavar="ROOT", help="A dataset, or a folder of datasets.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where trials, tables and figures go.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer people and steps: minutes.")] = False,
+    network: Annotated[
+        list[str] | None,
+        typer.Option("--network", metavar="PART=NAME", help="Who plays a network of the paper; repeatable."),
+    ] = None,
+    detector: DetectorOption = "dlib",
+    seed: SeedOption = 0,
+) -> None:
+    """Run a paper's experiments again: its tables, the print beside what is found here.
+
+    Where data or networks of the paper are not there, others stand in for them, and the report says so first.
+    Interrupted, it goes on where it was.
+    """
+    from visard.cli import reproduce as command
+
+    command.run(paper, data, out, quick, network or [], detector, seed)
+
+
+@app.command()
 def faces(
     photo: Annotated[Path, typer.Argument(help="The photo.")],
     draw: Annotated[Path | None, typer.Option("--draw", metavar="FILE", help="Draw the numbered boxes.")] = None,
