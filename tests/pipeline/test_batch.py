@@ -54,18 +54,27 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.name != LEDGER}
 
 
+def pictures(folder: Path) -> np.ndarray[Any, Any]:
+    return np.stack([photo.read(path).pixels for path in sorted(folder.glob("*.png"))]).astype(int)
+
+
+def alike(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
+    """Whether pictures differ only as sums in another order make them differ: batches of other sizes."""
+    return one.shape == other.shape and bool((one != other).mean() < 0.02)
+
+
 def counting(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None] = lambda _n: None) -> list[Path]:
     """Hears of every photo that is really protected; `act(n)` happens within the n-th, once it is written."""
     done: list[Path] = []
-    original = batch.protect
+    original = batch.finish
 
-    def protect(source: Path, *rest: Any) -> Any:
-        done.append(source)
-        outcome = original(source, *rest)
+    def finish(opened: Any, *rest: Any) -> Any:
+        done.append(opened.source)
+        outcome = original(opened, *rest)
         act(len(done))
         return outcome
 
-    monkeypatch.setattr(batch, "protect", protect)
+    monkeypatch.setattr(batch, "finish", finish)
     return done
 
 
@@ -215,7 +224,41 @@ def test_an_output_folder_that_cannot_be(photos: Path, tmp_path: Path, plan: Pla
 def test_progress_is_heard(photos: Path, tmp_path: Path, plan: Plans) -> None:
     heard: list[tuple[Path, float]] = []
     list(protect_all(jobs([photos], tmp_path), plan(), None, lambda path, share: heard.append((path, share))))
-    assert [path.name for path, share in heard if share == 1] == ["a.png", "b.png", "c.png"]
+    shares = [share for _, share in heard]
+    assert shares == sorted(shares)
+    assert shares[-1] == 3  # photos
+    assert heard[-1][0].name == "c.png"
+
+
+def test_photos_are_cloaked_together_as_they_would_be_alone(
+    photos: Path, tmp_path: Path, plan: Plans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = []
+    original = batch.cloak
+    monkeypatch.setattr(batch, "cloak", lambda given, *rest: batches.append(len(given)) or original(given, *rest))
+    asked = plan("visard", settings={"steps": 3})
+    run(photos, tmp_path / "together", asked)
+    assert batches == [3]
+    monkeypatch.setattr(batch, "BATCH", 1)
+    run(photos, tmp_path / "alone", asked)
+    together, alone = pictures(tmp_path / "together"), pictures(tmp_path / "alone")
+    assert (together != pictures(photos)).any(axis=(1, 2, 3)).all()
+    assert alike(together, alone)
+    assert abs(together - alone).max() <= 1
+
+
+def test_what_fails_together_is_tried_alone(
+    photos: Path, tmp_path: Path, plan: Plans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = batch.cloak
+
+    def failing(given: Any, *rest: Any) -> Any:
+        if len(given) > 1:
+            raise RuntimeError("out of memory")
+        return original(given, *rest)
+
+    monkeypatch.setattr(batch, "cloak", failing)
+    assert statuses(run(photos, tmp_path / "out", plan())) == [("not judged", False)] * 3
 
 
 # a run resumes
@@ -278,19 +321,21 @@ def test_an_interrupted_run_goes_on(
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
         if where == "within the cloak":
-            stop = lambda path, _share: interrupt(0) if path.name == "b.png" else None  # noqa: E731
+            patch.setattr(batch, "BATCH", 2)
+            stop = lambda path, _share: interrupt(0) if path.name == "c.png" else None  # noqa: E731
             with pytest.raises(KeyboardInterrupt):
                 list(protect_all(jobs([photos], out), asked, out / LEDGER, stop))
-            assert contents(out).keys() == {"a.png"}
+            assert contents(out).keys() == {"a.png", "b.png"}
         else:
             counting(patch, lambda n: interrupt(0) if n == 2 else None)
             with pytest.raises(KeyboardInterrupt):
                 run(photos, out, asked)
             assert contents(out).keys() == {"a.png", "b.png"}
+    before = len((out / LEDGER).read_text().split('"outcome"')) - 1
     done = counting(monkeypatch)
-    assert statuses(run(photos, out, asked)) == [("protected", True), ("protected", False), ("protected", False)]
-    assert [p.name for p in done] == ["b.png", "c.png"]
-    assert contents(out) == contents(tmp_path / "whole")
+    assert statuses(run(photos, out, asked)) == [("protected", n < before) for n in range(3)]
+    assert [p.name for p in done] == ["a.png", "b.png", "c.png"][before:]
+    assert alike(pictures(out), pictures(tmp_path / "whole"))
 
 
 def test_a_half_written_ledger(photos: Path, tmp_path: Path, plan: Plans) -> None:
@@ -300,12 +345,12 @@ def test_a_half_written_ledger(photos: Path, tmp_path: Path, plan: Plans) -> Non
     whole = ledger.read_bytes()
     lines = whole.split(b"\n")
     ledger.write_bytes(b"\n".join(lines[:-1]) + b"\n" + lines[-1][: len(lines[-1]) // 2])
-    before = contents(out)
+    before = pictures(out)
     # the last photo is done again: its entry says begun, so its file is ours
     assert statuses(run(photos, out, asked)) == [("not judged", True)] * 2 + [("not judged", False)]
-    assert contents(out) == before
+    assert alike(pictures(out), before)
     assert statuses(run(photos, out, asked)) == [("not judged", True)] * 3
-    ledger.write_bytes(b"\xff\xfe\0garbage\n[1]\nnull\n" + b'{"output": []}\n' + whole)
+    ledger.write_bytes(b"\xff\xfe\0garbage\n[1]\nnull\n" + b'{"output": []}\n' + ledger.read_bytes())
     assert statuses(run(photos, out, asked)) == [("not judged", True)] * 3
 
 

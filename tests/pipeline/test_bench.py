@@ -264,13 +264,13 @@ def test_a_face_painted_over_is_protected_and_an_untouched_one_is_not(tmp_path: 
 def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Path]]:
     """The photos that are protected, and how often a jury looks."""
     done: dict[str, list[Path]] = {"protect": [], "look": []}
-    protect, look = batch.protect, collection.embed_views
+    finish, look = batch.finish, collection.embed_views
 
-    def protecting(source: Path, output: Path, *rest: Any) -> Any:
+    def finishing(opened: Any, *rest: Any) -> Any:
         if len(done["protect"]) == done.get("stop", math.inf):
             raise KeyboardInterrupt
-        outcome = protect(source, output, *rest)
-        done["protect"].append(output)
+        outcome = finish(opened, *rest)
+        done["protect"].append(opened.output)
         return outcome
 
     def looking(*given: Any) -> Any:
@@ -279,7 +279,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Path]]:
         done["look"].append(Path())
         return look(*given)
 
-    monkeypatch.setattr(batch, "protect", protecting)
+    monkeypatch.setattr(batch, "finish", finishing)
     monkeypatch.setattr(collection, "embed_views", looking)
     return done
 
@@ -331,14 +331,14 @@ def test_a_photo_that_one_run_lacks_counts_in_none(tmp_path: Path, monkeypatch: 
     (people / "p9").mkdir()
     save(people / "p9/0.png", photo.read(people / "p0/0.png").pixels)
     run_bench(bench(people, tmp_path / "out"))  # whose results lie there
-    protect = batch.protect
+    opened = batch.open_photo
 
     def failing(source: Path, output: Path, *rest: Any) -> Any:
         if output.parts[-3:] == ("box", "p1", "1.png"):
             raise PhotoError(f"{source} is broken.")
-        return protect(source, output, *rest)
+        return opened(source, output, *rest)
 
-    monkeypatch.setattr(batch, "protect", failing)
+    monkeypatch.setattr(batch, "open_photo", failing)
     results, doubts = run_bench(bench(people, tmp_path / "out", seed=1))
     assert [one.photos.seen.keys.tolist() for one in results] == [["p0/0", "p0/1", "p1/0"]] * 2
     assert doubts[0] == "1 people have one photo only, with nothing to compare it with: they are left out."
@@ -352,7 +352,7 @@ def test_a_run_that_protects_nothing_ends_the_bench(tmp_path: Path, monkeypatch:
     def failing(source: Path, *rest: Any) -> Any:
         raise PhotoError(f"{source} is broken.")
 
-    monkeypatch.setattr(batch, "protect", failing)
+    monkeypatch.setattr(batch, "open_photo", failing)
     with pytest.raises(AuditError, match=r"No photo was protected in every run; the first reason: box: .*is broken"):
         run_bench(bench(people, tmp_path / "out"))
 

@@ -19,6 +19,7 @@ from visard.face.types import Face, Pixels
 WORKING_SIZE = 224
 """Longest side of a patch, pixels: about two per pixel of the recognizers' crops."""
 
+_SIDES = 32
 # The part of the canonical frame that may change: a superellipse over head and chin, fading at its rim.
 _MASK_CENTER = (55.5, 61.0)
 _MASK_RADII = (60.0, 64.0)
@@ -57,14 +58,15 @@ class FacePatches:
 def cut(pixels: Pixels, faces: Sequence[Face], working_size: int = WORKING_SIZE) -> FacePatches:
     """Cut `faces` from a photo's `pixels` (H, W, C) uint8.
 
-    The patch's side S is what the largest face needs, at most `working_size`; smaller faces keep the photo's own
+    The patch's side S is what the largest face needs, a multiple of 32 px so that faces of different photos go into
+    one batch, and at most `working_size`; smaller faces keep the photo's own
     grid and get more surroundings. Beyond the photo's edge there is black. Overlapping faces share pixels: where
     their masks sum to more than 1, each gets its part.
     """
     frames = [face.frame for face in faces]
     corners_in_photo = [apply(frame, _SUPPORT_CORNERS) for frame in frames]
     needed = np.array([np.ceil(np.ptp(c, axis=0).max()) for c in corners_in_photo], dtype=np.int64)
-    side = int(min(working_size, needed.max()))
+    side = int(min(working_size, -(-needed.max() // _SIDES) * _SIDES))
     sides = np.maximum(needed, side)
     centers = np.array([(c.min(axis=0) + c.max(axis=0)) / 2 for c in corners_in_photo])
     corners = np.round(centers - (sides[:, None] - 1) / 2).astype(np.int64)

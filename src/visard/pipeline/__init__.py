@@ -3,7 +3,7 @@
 from visard.pipeline.batch import LEDGER, Row, jobs, protect_all, records
 from visard.pipeline.person import PHOTOS, Lesson, learn_person
 from visard.pipeline.plan import Plan, Selection, choose_judges, choose_jury, choose_recognizers, uncalibrated
-from visard.pipeline.protect import Outcome, cloak_faces, faces_of, protect, read_reference, status_of
+from visard.pipeline.protect import Outcome, cloak, faces_of, protect, read_reference, status_of
 
 __all__ = [
     "LEDGER",
@@ -16,7 +16,7 @@ __all__ = [
     "choose_judges",
     "choose_jury",
     "choose_recognizers",
-    "cloak_faces",
+    "cloak",
     "faces_of",
     "jobs",
     "learn_person",

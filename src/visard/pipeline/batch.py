@@ -1,22 +1,30 @@
 """Many photos: where results go, what is done already, and one row per file whatever happens."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from torch import Tensor
 
 from visard import photo
 from visard.errors import NoFaceError, PhotoError, VisardError, WriteError
 from visard.pipeline.plan import Plan
-from visard.pipeline.protect import Outcome, protect
+from visard.pipeline.protect import BATCH, Opened, Outcome, cloak, finish, open_photo
 from visard.recognizer.card import file_sha256
 
 MARK = ".visard"
 LEDGER = ".visard-run.jsonl"
 Job = tuple[Path, Path]
+Watch = Callable[[Path, float], None]
+T = TypeVar("T")
+# photos that are open at once, at most, and the values of their pixels
+_WAITING = 16
+_PIXELS = 3 * 24_000_000
 
 
 def jobs(inputs: Sequence[Path], output: Path | None) -> list[Job]:
@@ -78,12 +86,14 @@ def protect_all(
     planned: Iterable[Job],
     plan: Plan,
     ledger: Path | None = None,
-    watch: Callable[[Path, float], None] = lambda _path, _done: None,
+    watch: Watch = lambda _path, _done: None,
 ) -> Iterator[Row]:
-    """Protect photo after photo; what fails is a row and never an exception.
+    """Protect photo after photo; what fails is a row and never an exception. Faces of several photos are cloaked
+    together.
 
     `ledger` (a file, one JSON line per finished photo) makes a run resumable: a photo whose content, plan and
-    result are as recorded there is not done again. `watch` hears of (photo, share of its cloak that is done).
+    result are as recorded there is not done again. `watch` hears of (photo, how many
+    photos' worth of those under way is done).
     """
     fingerprint = plan.fingerprint()
     done = _read_ledger(ledger)
@@ -91,35 +101,112 @@ def protect_all(
         with suppress(OSError, WriteError):
             _make_folder(ledger.parent)
             _append(ledger, {"run": fingerprint, "record": plan.record()})
+    waiting: list[_Begun] = []
     for source, output in planned:
         recorded = done.get(str(output), {})
         if recorded.get("plan") == fingerprint and _unchanged(recorded, source, output):
+            yield from _finished(waiting, plan, ledger, watch)
+            waiting = []
             yield Row(recorded["outcome"], resumed=True)
             continue
         # a result that an interrupted run had begun is ours, finished or not
         ours = replace(plan, force=True) if "begun" in recorded else plan
-        try:
-            if ledger is not None:
-                _make_folder(output.parent)
-                if ours.force or not output.exists():
-                    _append(ledger, {"output": str(output), "begun": fingerprint})
-            outcome = protect(source, output, ours, partial(watch, source))
-        except NoFaceError as error:
-            outcome = Outcome(source, "no face", message=str(error))
-        except (VisardError, OSError) as error:
-            outcome = Outcome(source, "failed", message=str(error))
-        except Exception as error:  # noqa: BLE001 - a method may raise anything, and the next photo is none the worse
-            outcome = Outcome(
-                source, "failed", message=f"{source} could not be protected ({type(error).__name__}: {error})."
-            )
+        waiting.append(_begin(source, output, ours, ledger))
+        if _enough(waiting, plan):
+            yield from _finished(waiting, plan, ledger, watch)
+            waiting = []
+    yield from _finished(waiting, plan, ledger, watch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A photo that waits for its cloak: what was opened, or why it could not be."""
+
+    source: Path
+    output: Path
+    plan: Plan
+    photo: Opened | Outcome
+
+
+def _begin(source: Path, output: Path, plan: Plan, ledger: Path | None) -> _Begun:
+    def start() -> Opened:
+        if ledger is not None:
+            _make_folder(output.parent)
+            if plan.force or not output.exists():
+                _append(ledger, {"output": str(output), "begun": plan.fingerprint()})
+        return open_photo(source, output, plan)
+
+    return _Begun(source, output, plan, _tried(source, start))
+
+
+def _enough(waiting: Sequence[_Begun], plan: Plan) -> bool:
+    """Whether the photos' faces fill a batch, or their pixels the memory. A time for each photo wants one at a time."""
+    photos = _opened(waiting)
+    faces, pixels = sum(len(p.faces) for p in photos), sum(p.original.pixels.size for p in photos)
+    return plan.max_seconds is not None or faces >= BATCH or pixels >= _PIXELS or len(waiting) >= _WAITING
+
+
+def _opened(waiting: Sequence[_Begun]) -> list[Opened]:
+    return [begun.photo for begun in waiting if isinstance(begun.photo, Opened)]
+
+
+def _finished(waiting: Sequence[_Begun], plan: Plan, ledger: Path | None, watch: Watch) -> Iterator[Row]:
+    """A row per photo that waited, once it is cloaked, written, judged and in the ledger."""
+    changes = _together(_opened(waiting), plan, watch)
+    for begun in waiting:
+        outcome = begun.photo if isinstance(begun.photo, Outcome) else _written(begun.photo, begun.plan, changes, watch)
         entry = outcome.to_json()
         if ledger is not None:
             with suppress(OSError, WriteError):  # without its entry the photo is protected all the same
                 if outcome.output is not None:
-                    _append(ledger, {"plan": fingerprint, **_hashes(source, output), "outcome": entry})
-                elif not output.exists():  # what is put there from now on is not ours
-                    _append(ledger, {"output": str(output), "outcome": entry})
+                    hashes = _hashes(begun.source, begun.output)
+                    _append(ledger, {"plan": plan.fingerprint(), **hashes, "outcome": entry})
+                elif not begun.output.exists():  # what is put there from now on is not ours
+                    _append(ledger, {"output": str(begun.output), "outcome": entry})
         yield Row(entry)
+
+
+def _together(photos: Sequence[Opened], plan: Plan, watch: Watch) -> dict[Path, tuple[Tensor, float]]:
+    """The changes of several photos by their outputs, each with its seconds; nothing when the method failed on them
+    together: then each is to be tried on its own."""
+    if len(photos) < 2:
+        return {}
+
+    def heard(share: float) -> None:
+        done = share * len(photos)
+        watch(photos[min(int(done), len(photos) - 1)].source, done)
+
+    started = time.perf_counter()
+    try:
+        changes = cloak([one.patches for one in photos], plan, heard)
+    except Exception:  # noqa: BLE001 - whatever it is, it is told of the photo that it is due to
+        return {}
+    seconds = (time.perf_counter() - started) / sum(len(one.faces) for one in photos)
+    return {one.output: (delta, seconds * len(delta)) for one, delta in zip(photos, changes, strict=True)}
+
+
+def _alone(one: Opened, plan: Plan, watch: Watch) -> tuple[Tensor, float]:
+    """The change of a photo, and its seconds."""
+    started = time.perf_counter()
+    (delta,) = cloak([one.patches], plan, partial(watch, one.source))
+    return delta, time.perf_counter() - started
+
+
+def _written(one: Opened, plan: Plan, changes: Mapping[Path, tuple[Tensor, float]], watch: Watch) -> Outcome:
+    """The photo with its change, or one made now if it has none yet, written and judged."""
+    return _tried(one.source, lambda: finish(one, *(changes.get(one.output) or _alone(one, plan, watch)), plan))
+
+
+def _tried(source: Path, work: Callable[[], T]) -> T | Outcome:
+    """What `work` gives, or why the photo at `source` could not be protected."""
+    try:
+        return work()
+    except NoFaceError as error:
+        return Outcome(source, "no face", message=str(error))
+    except (VisardError, OSError) as error:
+        return Outcome(source, "failed", message=str(error))
+    except Exception as error:  # noqa: BLE001 - a method may raise anything, and the next photo is none the worse
+        return Outcome(source, "failed", message=f"{source} could not be protected ({type(error).__name__}: {error}).")
 
 
 def records(folder: Path) -> list[dict[str, Any]]:

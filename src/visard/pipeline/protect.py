@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,52 +48,78 @@ class Outcome:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A photo that is to be protected: what was read, and its chosen `faces` with their `numbers`, cut out."""
+
+    source: Path
+    output: Path
+    kind: str
+    original: photo.Photo
+    numbers: tuple[int, ...]
+    faces: tuple[Face, ...]
+    patches: FacePatches
+    references: tuple[Pixels, ...]
+    seconds: float
+
+
 def protect(source: Path, output: Path, plan: Plan, watch: Callable[[float], None] | None = None) -> Outcome:
     """Protect the faces of the photo at `source`, write `output`, read it again and judge it.
 
     `watch` hears how much of the cloak is done, in [0, 1]. Raises ``VisardError`` when the photo cannot be read,
     has no (chosen) face, or the result cannot be written; then nothing is written.
     """
+    opened = open_photo(source, output, plan)
+    started = time.perf_counter()
+    (delta,) = cloak([opened.patches], plan, watch)
+    return finish(opened, delta, time.perf_counter() - started, plan)
+
+
+def open_photo(source: Path, output: Path, plan: Plan) -> Opened:
+    """Read a photo and cut out the faces that the plan chooses; raises ``VisardError`` as ``protect``."""
     start = time.perf_counter()
     original = photo.read(source)
     kind = photo.check_output(output, force=plan.force, source=source)
-    references = [read_reference(path, plan.detector) for path in plan.references]
+    references = tuple(read_reference(path, plan.detector) for path in plan.references)
     for juror in plan.jury:
         juror.threshold(plan.fmr)
-    found = faces_of(original.pixels, source, plan)
-    chosen = plan.selection.apply(found)
+    chosen = plan.selection.apply(faces_of(original.pixels, source, plan))
     if not chosen:
         raise NoFaceError(f"{source}: no face was found; give boxes with --boxes, or another detector with --detector.")
-    faces = [face for _, face in chosen]
+    numbers, faces = zip(*chosen, strict=True)
+    patches = cut(original.pixels, faces)
+    return Opened(source, output, kind, original, numbers, faces, patches, references, time.perf_counter() - start)
 
-    cloak_start = time.perf_counter()
-    pixels = cloak_faces(original.pixels, faces, plan, watch)
-    cloak_seconds = time.perf_counter() - cloak_start
+
+def finish(opened: Opened, delta: Tensor, cloak_seconds: float, plan: Plan) -> Outcome:
+    """Add the change `delta` (N, C, S, S), which took `cloak_seconds`, write the photo and judge it; raises
+    ``VisardError`` when it cannot be written."""
+    start = time.perf_counter()
     photo.write(
-        replace(original, pixels=pixels),
-        output,
-        quality=plan.quality if kind in photo.LOSSY else None,
+        replace(opened.original, pixels=paste(opened.original.pixels, opened.patches, delta)),
+        opened.output,
+        quality=plan.quality if opened.kind in photo.LOSSY else None,
         keep_metadata=plan.keep_metadata,
         force=plan.force,
-        source=source,
+        source=opened.source,
     )
     verdicts = judge(
-        original.pixels,
-        photo.read(output).pixels,
-        faces,
+        opened.original.pixels,
+        photo.read(opened.output).pixels,
+        opened.faces,
         plan.jury,
         plan.detector,
         fmr=plan.fmr,
-        references=references,
-        numbers=[number for number, _ in chosen],
+        references=opened.references,
+        numbers=opened.numbers,
     )
     return Outcome(
-        source=source,
+        source=opened.source,
         status=status_of(verdicts),
-        output=output,
+        output=opened.output,
         faces=tuple(verdicts),
-        notes=original.facts.notes,
-        seconds=time.perf_counter() - start,
+        notes=opened.original.facts.notes,
+        seconds=opened.seconds + cloak_seconds + time.perf_counter() - start,
         cloak_seconds=cloak_seconds,
     )
 
@@ -119,39 +146,55 @@ def status_of(verdicts: Sequence[FaceVerdict]) -> Status:
     return "protected" if all(verdict.protected for verdict in verdicts) else "not protected"
 
 
-def cloak_faces(
-    pixels: Pixels, faces: Sequence[Face], plan: Plan, watch: Callable[[float], None] | None = None
-) -> Pixels:
-    """The photo's pixels (H, W, C) uint8 with `faces` cloaked by the plan's method; the rest is untouched.
+def cloak(photos: Sequence[FacePatches], plan: Plan, watch: Callable[[float], None] | None = None) -> list[Tensor]:
+    """The change (N, C, S, S) of each photo's faces by the plan's method. Faces of different photos whose patches are
+    of one shape share batches, of at most ``BATCH``.
 
-    Raises ``SettingError`` when the method refuses a setting.
+    `watch` hears how much is done, in [0, 1]. Raises ``SettingError`` when the method refuses a setting.
     """
-    patches = cut(pixels, faces)
     targets = _targets(plan)
-    generator = torch.Generator().manual_seed(plan.seed)
-    deltas, begun = [], time.monotonic()
-    for start in range(0, len(patches), BATCH):
-        part = patches.chunk(start, start + BATCH)
-        seen = Faces(part.pixels, part.frames)
-        task = Task(
-            seen,
-            _objective(plan, seen, targets),
-            part.mask,
-            generator,
-            _progress(plan, patches, start, watch),
-            surrogates=plan.surrogates,
-            targets=targets,
-            # each batch gets its part of the photo's time
-            until=plan.max_seconds and begun + plan.max_seconds * min(1.0, (start + len(part)) / len(patches)),
-        )
-        deltas.append(plan.method.cloak(task, **plan.settings))
-    return paste(pixels, patches, torch.cat(deltas))
+    shapes: dict[torch.Size, list[int]] = {}
+    for number, patches in enumerate(photos):
+        shapes.setdefault(patches.pixels.shape[1:], []).append(number)
+    total, done, begun = sum(map(len, photos)), 0, time.monotonic()
+    found: dict[int, Tensor] = {}
+    for numbers in shapes.values():
+        together = [photos[number] for number in numbers]
+        pixels = torch.cat([patches.pixels for patches in together])
+        frames = torch.cat([patches.frames for patches in together])
+        mask = torch.cat([patches.mask for patches in together])
+        deltas = []
+        for rows in torch.arange(len(pixels)).split(BATCH):
+            seen = Faces(pixels[rows], frames[rows])
+            share = (done + len(rows)) / total
+            task = Task(
+                seen,
+                _objective(plan, seen, targets),
+                mask[rows],
+                # a face's draws are the same whatever it is with, if the method draws once for a batch
+                torch.Generator().manual_seed(plan.seed),
+                _progress(plan, done / total, share, watch),
+                surrogates=plan.surrogates,
+                targets=targets,
+                # each batch gets its part of the time
+                until=plan.max_seconds and begun + plan.max_seconds * len(photos) * share,
+            )
+            deltas.append(plan.method.cloak(task, **plan.settings))
+            done += len(rows)
+        sizes = [len(patches) for patches in together]
+        found.update(zip(numbers, torch.cat(deltas).split(sizes), strict=True))
+    return [found[number] for number in range(len(photos))]
 
 
 def _objective(plan: Plan, faces: Faces, targets: list[Tensor]) -> Objective:
     if targets:
         return impersonation(plan.surrogates, targets)
-    return dodging(plan.surrogates, mirrored_anchors(plan.surrogates, faces))
+
+    @cache
+    def away() -> Objective:  # not before it is asked for: some methods have an objective of their own, or none
+        return dodging(plan.surrogates, mirrored_anchors(plan.surrogates, faces))
+
+    return lambda faces: away()(faces)
 
 
 def _targets(plan: Plan) -> list[Tensor]:
@@ -172,13 +215,10 @@ def _target(path: Path, detector: Detector) -> FacePatches:
 
 
 def _progress(
-    plan: Plan, patches: FacePatches, start: int, watch: Callable[[float], None] | None
+    plan: Plan, start: float, stop: float, watch: Callable[[float], None] | None
 ) -> Callable[[int, Tensor], None] | None:
+    """Tells `watch` of a batch's steps, which lead from the share `start` of the work to `stop`."""
     if watch is None:
         return None
     steps = {**plan.method.settings, **plan.settings}.get("steps") or 1
-
-    def heard(step: int, delta: Tensor) -> None:
-        watch(min(1.0, (start + len(delta) * step / steps) / len(patches)))
-
-    return heard
+    return lambda step, _delta: watch(start + (stop - start) * min(1.0, step / steps))

@@ -10,24 +10,22 @@ from visard.cloak.objective import Faces
 from visard.cloak.transform.base import Transform
 
 
-def jitter(
-    generator: Generator, shift: float = 2.0, scale: float = 0.05, degrees: float = 4.0, mirror: bool = False
-) -> Transform:
-    """Another detector's alignment: each face turned by up to +-`degrees`, scaled by up to +-`scale`, shifted by up
-    to +-`shift` pixels of the canonical frame, all uniform; with `mirror`, flipped every other time.
+def jitter(generator: Generator, shift: float = 2.0, scale: float = 0.05, degrees: float = 4.0) -> Transform:
+    """Another detector's alignment: faces turned by up to +-`degrees`, scaled by up to +-`scale`, shifted by up to
+    +-`shift` pixels of the canonical frame, all uniform.
 
-    Only the frames change; the recognizers' own warp does the rest. Needs frames.
+    All faces of a batch alike, so that a face sees the same whatever it is with. Only the frames change; the
+    recognizers' own warp does the rest. Needs frames.
     """
 
     def apply(faces: Faces) -> Faces:
         frames = _frames(faces)
-        draw = torch.rand(len(frames), 5, generator=generator) * 2 - 1  # (N, 5) in [-1, 1]
-        angle, size = draw[:, 0] * math.radians(degrees), 1 + draw[:, 1] * scale
-        side = draw[:, 4].sign() if mirror else torch.ones(len(frames))
-        cos, sin = size * angle.cos(), size * angle.sin()
-        turn = torch.stack([torch.stack([side * cos, -sin], 1), torch.stack([side * sin, cos], 1)], 1)  # (N, 2, 2)
+        turned, sized, *moved = (torch.rand(4, generator=generator) * 2 - 1).tolist()
+        angle, size = math.radians(degrees) * turned, 1 + scale * sized
+        cos, sin = size * math.cos(angle), size * math.sin(angle)
+        turn = torch.tensor([[cos, -sin], [sin, cos]])
         center = torch.tensor([[55.5], [55.5]])
-        offset = center - turn @ center + shift * draw[:, 2:4, None]
+        offset = center - turn @ center + shift * torch.tensor(moved)[:, None]
         linear = frames[:, :, :2]
         return faces._replace(frames=torch.cat([linear @ turn, linear @ offset + frames[:, :, 2:]], dim=2))
 
