@@ -1,6 +1,6 @@
-"""The baseline report: every method built so far on `test` people, whole photos, saved as JPEG, audited.
+"""An audit's report: the default at its strengths and two other methods on `test` people, whole photos, audited.
 
-Each method protects the first photos of the same people with the same surrogates (`visard protect`'s own code), then
+Each run protects the first photos of the same people with the same surrogates (`visard protect`'s own code), then
 one audit judges all sets (`visard audit`'s own code) with the recognizers that had no part.
 
     python benchmarks/baseline.py --out FOLDER [--people 40] [--photos 2] [--surrogates A,B] [--jury C,D]
@@ -14,15 +14,12 @@ from pathlib import Path
 
 from common import install_assets, trials
 
-# every method at an Linf budget of about 8/255, where it has one
 RUNS = {
-    "visard": ["--method", "visard"],
+    "visard low": ["--strength", "low"],
+    "visard medium": ["--strength", "medium"],
+    "visard high": ["--strength", "high"],
     "mi-di-fgsm": ["--method", "mi-di-fgsm"],
-    "bim": ["--method", "bim"],
-    "i-fgsm": ["--method", "i-fgsm"],
     "i-fgvm": ["--method", "i-fgvm"],
-    "p-fgvm": ["--method", "p-fgvm"],
-    "fgsm": ["--method", "fgsm"],
 }
 
 
@@ -31,7 +28,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--people", type=int, default=40)
     parser.add_argument("--photos", type=int, default=2, help="of each person")
-    parser.add_argument("--methods", default=",".join(RUNS))
+    parser.add_argument("--runs", default=",".join(RUNS))
     parser.add_argument("--surrogates", default="")
     parser.add_argument("--jury", default="")
     args = parser.parse_args()
@@ -43,7 +40,7 @@ def main() -> None:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
     chosen = [f"--surrogates={args.surrogates}"] * bool(args.surrogates)
-    names = args.methods.split(",")
+    names = args.runs.split(",")
     for name in names:
         run(["protect", originals, "-o", args.out / name, "--jury", "none", *RUNS[name], *chosen], allowed=(0, 1, 2))
     sets = [word for name in names for word in ("--protected", args.out / name)]

@@ -11,7 +11,7 @@ from PIL import Image
 from skimage import data
 
 from visard.errors import PhotoError
-from visard.photo import read, screenshot, webp_round_trip
+from visard.photo import purified, read, screenshot, webp_round_trip
 
 
 def noise(height: int, width: int, channels: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -42,7 +42,7 @@ def test_webp_loses_more_at_a_lower_quality(portrait: NDArray[np.uint8]) -> None
 
 def test_gray_stays_gray(portrait: NDArray[np.uint8]) -> None:
     gray = portrait[..., 1:2]
-    for out in (webp_round_trip(gray, 90), screenshot(gray)):
+    for out in (webp_round_trip(gray, 90), screenshot(gray), purified(gray)):
         assert out.shape == gray.shape
         assert error(out, gray) < 5
     same = screenshot(np.repeat(gray, 3, axis=2))
@@ -54,7 +54,7 @@ def test_gray_stays_gray(portrait: NDArray[np.uint8]) -> None:
 def test_every_shape_is_kept(height: int, width: int, channels: int) -> None:
     pixels = noise(height, width, channels)
     before = pixels.copy()
-    for out in (webp_round_trip(pixels, 80), screenshot(pixels)):
+    for out in (webp_round_trip(pixels, 80), screenshot(pixels), purified(pixels)):
         assert out.shape == pixels.shape
         assert out.dtype == np.uint8
     np.testing.assert_array_equal(pixels, before)
@@ -68,7 +68,7 @@ def test_webp_checks_its_quality(quality: int) -> None:
 
 @pytest.mark.parametrize("pixels", [noise(8, 8, 2), noise(8, 8, 4), noise(8, 8, 3).astype(float)])
 def test_what_are_no_pixels(pixels: NDArray[np.uint8]) -> None:
-    for happen in (screenshot, lambda p: webp_round_trip(p, 80)):
+    for happen in (screenshot, purified, lambda p: webp_round_trip(p, 80)):
         with pytest.raises(PhotoError, match="Pixels must be uint8"):
             happen(pixels)
 
@@ -83,3 +83,10 @@ def test_a_screenshot_blurs_and_shifts_nothing(portrait: NDArray[np.uint8]) -> N
     assert 0.5 < error(screenshot(portrait), portrait) < 10
     mirrored = screenshot(np.ascontiguousarray(portrait[:, ::-1]))[:, ::-1]
     assert np.abs(mirrored.astype(int) - screenshot(portrait)).max() <= 2  # neither side is favored
+
+
+def test_purifying_takes_noise_away_and_leaves_the_picture(portrait: NDArray[np.uint8]) -> None:
+    drawn = np.random.default_rng(0).normal(scale=12, size=portrait.shape)
+    noisy = np.clip(portrait + drawn, 0, 255).astype(np.uint8)
+    assert error(purified(noisy), portrait) < 0.7 * error(noisy, portrait)
+    assert error(purified(portrait), portrait) < 6

@@ -61,7 +61,7 @@ def figures(sets: Sequence[Protected]) -> dict[str, Drawing]:
 
 def histograms(one: Protected) -> str:
     """Genuine scores before and after, and other people's, one panel per juror."""
-    figure, axes = _panels(len(one.jury))
+    figure, axes = panels(len(one.jury))
     for axis, juror in zip(axes, one.jury, strict=True):
         found = one.scores(juror)
         kinds = {"others": found.protected_other, "clean": found.clean, "protected": found.protected}
@@ -77,14 +77,14 @@ def histograms(one: Protected) -> str:
         axis.set_xlabel(f"cosine; dashed: threshold at FMR {FMRS[0]:g}")
         axis.set_yticks([])
     axes[0].legend(fontsize=7)
-    return _svg(figure)
+    return svg(figure)
 
 
 def det_curves(one: Protected) -> str:
     """FMR against FNMR on probit axes, clean and protected probes."""
     from scipy.special import ndtri
 
-    figure, axes = _panels(len(one.jury))
+    figure, axes = panels(len(one.jury))
     places = ndtri(np.array(_RATES))
     for axis, juror in zip(axes, one.jury, strict=True):
         scores = one.scores(juror)
@@ -105,12 +105,12 @@ def det_curves(one: Protected) -> str:
         axis.set_xlabel("FMR")
         axis.set_ylabel("FNMR")
     axes[0].legend(fontsize=7)
-    return _svg(figure)
+    return svg(figure)
 
 
 def tradeoff(sets: Sequence[Protected]) -> str:
     """Protection against SSIM and CIEDE2000, one point per set; the bar goes down to the worst juror."""
-    figure, axes = _panels(2)
+    figure, axes = panels(2)
     for axis, name, label in zip(axes, ("ssim", "ciede2000"), ("SSIM", "CIEDE2000"), strict=True):
         for one in sets:
             rates = [rate.value for rate in one.held_out_rates("as saved", FMRS[0])]
@@ -125,13 +125,13 @@ def tradeoff(sets: Sequence[Protected]) -> str:
         axis.set_ylabel(f"protected at FMR {FMRS[0]:g}:\nmean, down to the worst juror")
         axis.grid(alpha=0.3)
     axes[0].invert_xaxis()
-    return _svg(figure)
+    return svg(figure)
 
 
 def pareto(methods: Mapping[str, Sequence[Point]], measure: str, fmr: float, *, falling: bool) -> str:
     """Protection against visibility, one line per method through its runs; bars go down to the worst juror. `falling`:
     the less a cloak is seen the higher the measure, which then runs from right to left."""
-    figure, (axis,) = _panels(1, (7.0, 4.6))
+    figure, (axis,) = panels(1, (7.0, 4.6))
     for number, (name, points) in enumerate(methods.items()):
         found = sorted(points, key=lambda point: point.visibility)
         means = [point.mean for point in found]
@@ -169,18 +169,18 @@ def pareto(methods: Mapping[str, Sequence[Point]], measure: str, fmr: float, *, 
     if falling:
         axis.invert_xaxis()
     figure.legend(loc="outside upper left", fontsize=8, ncols=4, frameon=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def _title(one: Protected, juror: "Recognizer") -> str:
     return juror.name if one.held_out(juror) else f"{juror.name} (made the cloaks)"
 
 
-def _panels(count: int, size: tuple[float, float] = (4.0, 3.2)) -> tuple[Any, list[Any]]:
-    """`count` axes, each of a `size` in inches."""
+def panels(count: int, size: tuple[float, float] = (4.0, 3.2), *, columns: int = 3) -> tuple[Any, list[Any]]:
+    """A figure of `count` axes, each of a `size` in inches, at most `columns` side by side."""
     from matplotlib.figure import Figure
 
-    columns = min(3, count)
+    columns = min(columns, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -189,7 +189,8 @@ def _panels(count: int, size: tuple[float, float] = (4.0, 3.2)) -> tuple[Any, li
     return figure, axes[:count]
 
 
-def _svg(figure: Any) -> str:
+def svg(figure: Any) -> str:
+    """A figure as SVG text, the same for the same figure."""
     buffer = io.StringIO()
     # neither a date, a version nor random names: equal findings make equal files
     from matplotlib import rc_context

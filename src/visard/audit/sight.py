@@ -11,7 +11,7 @@ from torch import Tensor
 from visard.errors import PhotoError
 from visard.face import Detector, Face, Pixels, Template, aligned_crop, find_again, warp
 from visard.face.template import compose
-from visard.photo import jpeg_round_trip, resize, screenshot, webp_round_trip
+from visard.photo import jpeg_round_trip, purified, resize, screenshot, webp_round_trip
 from visard.recognizer import Recognizer
 
 Condition = Callable[[Pixels], Pixels]
@@ -24,8 +24,10 @@ CONDITIONS: dict[str, Condition] = {
     "WebP 80": partial(webp_round_trip, quality=80),
     "half size": partial(resize, factor=0.5),
     "screenshot": screenshot,
+    "purified": purified,
 }
-"""What happens to a posted photo before a recognizer sees it. A lossless copy, PNG, is "as saved"."""
+"""What happens to a posted photo before a recognizer sees it, on its way and from who expects a cloak. A lossless copy,
+PNG, is "as saved"."""
 
 # the face with its surroundings, 160 px: the crop on which visibility is measured
 QUALITY_CROP = Template((160, 160), (-24, -24, 136, 136))
