@@ -1,11 +1,12 @@
 """How long a cloak takes: the loop against a bare gradient, against other libraries, and whole commands.
 
-    python benchmarks/speed.py [embedding step ensemble peers portrait megapixels group]
+    python benchmarks/speed.py [embedding step ensemble layout peers portrait megapixels group]
 
 Everything in one process on the same work, interleaved, median of the repetitions; whole commands are processes of
 their own. With no names, all sections run. Needs no assets.
 """
 
+import copy
 import os
 import statistics
 import subprocess
@@ -33,7 +34,7 @@ from visard.recognizer import Recognizer, cards, load, ready
 from visard.recognizer import find as find_recognizer
 
 STEPS, EPS, ALPHA = 20, 8 / 255, 1 / 255
-SHORT = 5
+SHORT = 10
 REPETITIONS = 7
 
 
@@ -141,6 +142,40 @@ def ensemble() -> None:
             cells = [f"{1000 * seconds['bare']:.1f}", f"{1000 * seconds[name]:.1f}"]
             rows.append([name, str(batch), *cells, f"{seconds[name] / seconds['bare']:.3f}", f"{whole:.2f}"])
     table(["method", "batch", "bare ms/step/face", "ms/step/face", "ratio", "s/face"], rows)
+
+
+def layout() -> None:
+    """A gradient of the embedded networks with channels last, as visard has them, and compiled, against plain ones."""
+    rows = []
+    for card in cards().values():
+        if card.format in ("onnx", "onnx-black-box"):
+            continue
+        kept = load(card)
+        plain, compiled = copy.deepcopy(kept.network).to(memory_format=torch.contiguous_format), copy.deepcopy(kept)
+        quick = torch.compile(compiled.network)
+        for batch in (1, 8):
+            faces = torch.rand(batch, 3, *card.input)
+            inputs = kept.normalize(faces)
+
+            def gradient(network: Callable[[Tensor], Tensor], x: Tensor) -> None:
+                x = x.detach().requires_grad_(True)
+                torch.autograd.grad(network(x).sum(), x)
+
+            start = time.perf_counter()
+            gradient(quick, inputs)
+            compiling = time.perf_counter() - start
+            seconds = interleaved(
+                {
+                    "plain": partial(gradient, plain, inputs.contiguous()),
+                    "channels last": partial(gradient, kept.network, inputs),
+                    "compiled": partial(gradient, quick, inputs),
+                }
+            )
+            cells = [f"{1000 * s / batch:.1f}" for s in seconds.values()]
+            ratios = [f"{seconds[name] / seconds['plain']:.2f}" for name in list(seconds)[1:]]
+            rows.append([card.name, str(batch), *cells, *ratios, f"{compiling:.0f}"])
+    header = ["recognizer", "batch", "plain ms/face", "channels last", "compiled", "ratio", "ratio", "s to compile"]
+    table(header, rows)
 
 
 def peers() -> None:
@@ -256,7 +291,7 @@ def group() -> None:
     )
 
 
-SECTIONS = {f.__name__: f for f in (embedding, step, ensemble, peers, portrait, megapixels, group)}
+SECTIONS = {f.__name__: f for f in (embedding, step, ensemble, layout, peers, portrait, megapixels, group)}
 
 if __name__ == "__main__":
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {os.cpu_count()} cores, CPU")

@@ -22,7 +22,8 @@ class Recognizer(nn.Module):
     def __init__(self, card: Card, network: nn.Module) -> None:
         super().__init__()
         self.card = card
-        self.network = network.eval().requires_grad_(False)
+        # channels last: convolutions on a CPU take a sixth less time
+        self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         # (255 v - mean) / std in one pass over the pixels
         mean, std = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (card.mean, card.std))
         self.register_buffer("scale", (255 / std).float(), persistent=False)
@@ -51,7 +52,7 @@ class Recognizer(nn.Module):
         """What its network takes (N, 3, h, w), of `faces` as ``embed`` takes them: channel order, scale and mean."""
         if self.card.channels == "BGR":
             faces = faces.flip(1)
-        return torch.addcmul(self.shift, faces, self.scale)
+        return torch.addcmul(self.shift, faces, self.scale).contiguous(memory_format=torch.channels_last)
 
     def forward(self, faces: Tensor) -> Tensor:
         return self.embed(faces)
