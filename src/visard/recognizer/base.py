@@ -23,7 +23,8 @@ class Recognizer(nn.Module):
         super().__init__()
         self.card = card
         # channels last: convolutions on a CPU take a sixth less time
-        self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.network: nn.Module = network.eval().requires_grad_(False)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # (255 v - mean) / std in one pass over the pixels
         mean, std = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (card.mean, card.std))
         self.register_buffer("scale", (255 / std).float(), persistent=False)
