@@ -56,6 +56,17 @@ def test_gradient_is_the_adjoint(case: tuple[torch.Tensor, torch.Tensor, torch.T
     torch.testing.assert_close(x.grad, warp_adjoint(y, maps, x.shape[2:]), rtol=1e-12, atol=1e-12)
 
 
+@settings(deadline=None, max_examples=60)
+@given(warps())
+def test_a_picture_does_not_depend_on_its_batch(case: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
+    images, maps, aligned = case
+    size = (aligned.shape[-2], aligned.shape[-1])
+    many, ways = images.repeat(3, 1, 1, 1), torch.cat([maps, 3 * maps, maps / 2])
+    together = warp(many, ways, size)
+    alone = torch.cat([warp(many[i : i + 1], ways[i : i + 1], size) for i in range(len(many))])
+    torch.testing.assert_close(together, alone)
+
+
 @settings(deadline=None, max_examples=40)
 @given(warps())
 def test_linear(case: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:

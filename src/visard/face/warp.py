@@ -12,17 +12,30 @@ def warp(images: Tensor, maps: Tensor, size: tuple[int, int]) -> Tensor:
 
     `maps` (N, 2, 3) takes an output pixel to its place in the input, in pixels with whole-number centers.
     Bilinear; where the map shrinks the picture by more than 1, each output pixel is the mean of k x k samples
-    spread over it, k = ceil(shrink). Outside the picture there is black. Linear in `images`.
+    spread over it, k = ceil(shrink). Outside the picture there is black. Linear in `images`; each picture on its own.
     """
-    shrink = _shrink(maps)
-    if shrink >= 4:
-        # whole pixels are averaged first: the samples would be as many as the picture has pixels
-        block = int(shrink // 2)
+    ways = [_way(shrink) for shrink in torch.linalg.vector_norm(maps[:, :, :2], dim=1).amax(dim=1).tolist()]
+    if len(set(ways)) < 2:
+        return _sampled(images, maps, size, *(ways or [(1, 1)])[0])
+    # those of one way at a time: a face must not depend on how large the others of its batch are
+    rows = {way: [i for i, other in enumerate(ways) if other == way] for way in dict.fromkeys(ways)}
+    parts = torch.cat([_sampled(images[own], maps[own], size, *way) for way, own in rows.items()])
+    return parts[torch.tensor([i for own in rows.values() for i in own], device=parts.device).argsort()]
+
+
+def _way(shrink: float) -> tuple[int, int]:
+    """How a picture that is shrunk by `shrink` is sampled: blocks of how many pixels a side are averaged first, for the
+    samples would be as many as the picture has pixels; and k."""
+    block = int(shrink // 2) if shrink >= 4 else 1
+    return block, max(1, math.ceil(shrink / block - 1e-3))
+
+
+def _sampled(images: Tensor, maps: Tensor, size: tuple[int, int], block: int, k: int) -> Tensor:
+    if block > 1:
         images = F.avg_pool2d(F.pad(images, (0, -images.shape[3] % block, 0, -images.shape[2] % block)), block)
         shift = (maps[:, :, 2:] + 0.5) / block - 0.5
-        maps, shrink = torch.cat([maps[:, :, :2] / block, shift], dim=2), shrink / block
+        maps = torch.cat([maps[:, :, :2] / block, shift], dim=2)
     height, width = images.shape[-2:]
-    k = max(1, math.ceil(shrink - 1e-3))
     offsets = (torch.arange(k, dtype=maps.dtype, device=maps.device) + 0.5) / k - 0.5
     y = (torch.arange(size[0], dtype=maps.dtype, device=maps.device)[:, None] + offsets).reshape(-1)  # (h*k,)
     x = (torch.arange(size[1], dtype=maps.dtype, device=maps.device)[:, None] + offsets).reshape(-1)  # (w*k,)
@@ -45,8 +58,3 @@ def warp_adjoint(aligned: Tensor, maps: Tensor, input_size: tuple[int, int]) -> 
         out = warp(images, maps, (aligned.shape[-2], aligned.shape[-1]))
     (gradient,) = torch.autograd.grad(out, images, aligned)
     return gradient
-
-
-def _shrink(maps: Tensor) -> float:
-    """The largest factor by which a map of the batch shrinks the picture along an output axis."""
-    return float(torch.linalg.vector_norm(maps[:, :, :2], dim=1).max()) if len(maps) else 1.0
