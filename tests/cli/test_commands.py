@@ -274,6 +274,18 @@ def test_methods(visard: Run) -> None:
     assert [row["settings"] for row in rows] == [find_method(name).settings for name in method_names()]
 
 
+def test_the_page_of_a_method(visard: Run) -> None:
+    code, out, _ = visard("methods", "fawkes")
+    assert code == 0
+    assert "Shan et al." in out
+    assert "--set mode=" in out
+    assert "--strength low: ssim=0.985" in visard("methods", "visard")[1]
+    assert strict_json(visard("methods", "bim", "--json")[1])[0]["page"].startswith("BIM")
+    code, _, err = visard("methods", "fawks")
+    assert (code, err.count("\n")) == (2, 1)
+    assert 'Did you mean "fawkes"?' in err
+
+
 def people(folder: Path, count: int, each: int = 1) -> Path:
     rng = np.random.default_rng(0)
     for i in range(count):

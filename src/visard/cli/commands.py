@@ -257,15 +257,20 @@ def faces(
 
 
 @app.command()
-def methods(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the methods and their settings."""
+def methods(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Print this method's page.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the methods and their settings, or say what one does."""
     from visard.cli import show
     from visard.cloak import find, method_names
 
-    cards = [find(name) for name in method_names()]
+    cards = [find(one) for one in ([name] if name else method_names())]
     if as_json:
-        rows = [{"name": m.name, "aim": m.aim, "paper": m.paper, "settings": m.settings} for m in cards]
+        rows = [{"name": m.name, "aim": m.aim, "paper": m.paper, "page": m.page, "settings": m.settings} for m in cards]
         typer.echo(json.dumps(rows, indent=1))
+    elif name:
+        show.method(cards[0])
     else:
         show.methods(cards)
 

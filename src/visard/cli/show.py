@@ -209,6 +209,18 @@ def methods(found: Sequence[Method]) -> None:
     _console().print(table)
 
 
+def method(found: Method) -> None:
+    """A method's page, and its settings with their defaults."""
+    console = _console()
+    console.print(escape(found.page), soft_wrap=True, highlight=False)
+    console.print()
+    for name, value in found.settings.items():
+        console.print(f"--set {name}={_setting(value)}", soft_wrap=True, highlight=False)
+    for name, settings in found.strengths.items():
+        words = " ".join(f"{key}={_setting(value)}" for key, value in settings.items())
+        console.print(f"--strength {name}: {words}", soft_wrap=True, highlight=False)
+
+
 def _setting(value: object) -> str:
     """As --set takes it: gray levels as such."""
     if not isinstance(value, float):

@@ -98,6 +98,12 @@ class Method:
         """The settings with their defaults."""
         return settings_of(self.run)
 
+    @property
+    def page(self) -> str:
+        """What it does, its source, what differs, and what the settings mean: the words of its module and function."""
+        words = [inspect.getdoc(one) for one in (inspect.getmodule(self.run), self.run) if one is not None]
+        return "\n\n".join(word for word in words if word)
+
     def check(self, settings: Mapping[str, Any]) -> None:
         """Raises ``SettingError`` for a setting that the method does not have, or a value that it cannot take."""
         check_settings(self.name, self.run, settings)
