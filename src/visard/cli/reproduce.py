@@ -29,7 +29,7 @@ def run(paper: str, data: Path, out: Path, quick: bool, networks: Sequence[str],
         detector,
         quick,
         seed,
-        dict(_choice(text) for text in networks),
+        _choices(networks),
         lambda what: typer.echo(what, err=True),
     )
     found = run_study(study)
@@ -38,6 +38,16 @@ def run(paper: str, data: Path, out: Path, quick: bool, networks: Sequence[str],
     show.headline(found.tables[0], found.doubts, out / "report.md")
     for claim in found.claims:
         typer.echo(f"{WORDS[claim.holds]}: {claim.text} ({claim.evidence})")
+
+
+def _choices(texts: Sequence[str]) -> dict[str, str]:
+    """The recognizers' names by the part that they play."""
+    found: dict[str, str] = {}
+    for part, name in map(_choice, texts):
+        if part in found:
+            raise SettingError(f"--network names {part} twice, {found[part]} and {name}; name one.")
+        found[part] = name
+    return found
 
 
 def _choice(text: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Papers: each one a module that states its experiment, runs it again, and sets the print beside what was found."""
+"""Papers: each one a package that states its experiment, runs it again, and sets the print beside what was found."""
 
 from difflib import get_close_matches
 from importlib import import_module
@@ -6,7 +6,7 @@ from importlib import import_module
 from visard.errors import SettingError
 from visard.papers.paper import Paper
 
-# name -> module below; imported when asked for
+# packages below, imported when asked for
 _PAPERS = ("chatzikyriakidis2019", "ghafourian2023", "yang2021tipim")
 
 __all__ = ["Paper", "find_paper", "paper_names"]

@@ -12,7 +12,7 @@ from visard.errors import AuditError
 _IDENTITIES = "identity_CelebA.txt"
 _VGGFACE2 = re.compile(r"n\d{6}")
 _FRGC = re.compile(r"(\d{5})d\d+\.")
-_CELEBA_PHOTOS = ("img_align_celeba", "img_celeba", "Img/img_align_celeba", "Img/img_celeba")
+_CELEBA_PHOTOS = ("img_align_celeba", "img_align_celeba_png", "img_celeba")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,10 @@ class Dataset:
             wanted = f"{people} people" + (f" with {photos} photos each" if photos else "")
             raise AuditError(f"{self.name} does not have {wanted}; give a larger dataset with --data, or --quick.")
         return Dataset(self.name, {person: self.photos[person][:photos] for person in ranked})
+
+    def path(self, person: str, name: str) -> Path:
+        """Where the person's photo of this file name lies."""
+        return next(path for path in self.photos[person] if path.name == name)
 
     def __len__(self) -> int:
         return sum(len(paths) for paths in self.photos.values())
@@ -81,22 +85,29 @@ def _dataset(root: Path) -> Dataset | None:
 
 def _celeba(root: Path, identities: Path) -> dict[str, tuple[Path, ...]]:
     """The photos that are there, by the number of the person."""
-    folder = next((root / part for part in _CELEBA_PHOTOS if (root / part).is_dir()), None)
-    if folder is None:
+    # an archive unpacked into a folder of its own name lies one deeper
+    places = [
+        base / part / deeper for part in _CELEBA_PHOTOS for base in (root, root / "Img") for deeper in (".", part)
+    ]
+    there = next((photos for place in places if place.is_dir() and (photos := _photos(place))), [])
+    if not there:
         raise AuditError(f"{root} has {_IDENTITIES} without its photos; put img_align_celeba beside it.")
-    there = {path.stem: path for path in _photos(folder)}
+    by_stem = {path.stem: path for path in there}  # the file says .jpg of photos that are published as .png too
+    try:
+        lines = identities.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise AuditError(f"{identities} is not a text file; give CelebA's own.") from None
     found: dict[str, list[Path]] = defaultdict(list)
-    for number, line in enumerate(identities.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        try:
-            name, person = line.split()
-        except ValueError:
-            raise AuditError(f'{identities}, line {number}: not a file name and a number, got "{line}".') from None
-        if (stem := Path(name).stem) in there:
-            found[person].append(there[stem])
+        name, *rest = line.split()
+        if len(rest) != 1 or not rest[0].isdigit():
+            raise AuditError(f'{identities}, line {number}: not a file name and a number, got "{line}".')
+        if (stem := Path(name).stem) in by_stem:
+            found[rest[0]].append(by_stem[stem])
     if not found:
-        raise AuditError(f"{identities} names none of the photos in {folder}; it belongs to another copy.")
+        raise AuditError(f"{identities} names none of the photos in {there[0].parent}; it belongs to another copy.")
     return {person: tuple(sorted(paths)) for person, paths in found.items()}
 
 

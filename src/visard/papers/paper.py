@@ -8,7 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from visard.audit.figures import Drawing
-from visard.audit.tables import Cell, Table, share
+from visard.audit.tables import Cell, Table, percent
 from visard.audit.trials import Rate
 
 if TYPE_CHECKING:
@@ -72,12 +72,7 @@ class Paper:
         return {(row["table"], row["row"], row["column"]): float(row["value"]) for row in rows}
 
 
-def beside(ours: Rate | float | None, printed: float | None, *, digits: int = 2) -> Cell:
+def beside(ours: Rate | str | None, printed: float | None) -> Cell:
     """A cell with ours and the print: "97 % [92, 99] n=100 (printed 98)"; rates are printed in percent."""
-    if ours is None:
-        text = "–"
-    elif isinstance(ours, Rate):
-        text = f"{share(ours.value)} [{100 * ours.low:.0f}, {100 * ours.high:.0f}] n={ours.trials:,}"
-    else:
-        text = f"{ours:.{digits}f}"
+    text = ours if isinstance(ours, str) else percent(ours).text
     return Cell(text if printed is None else f"{text} (printed {printed:g})")

@@ -54,8 +54,11 @@ def document(study: Study, found: Findings) -> Document:
 
 
 def _command(study: Study) -> str:
-    parts = [f"visard reproduce {study.paper.name} --data {study.data.name} --out {study.out.name}"]
+    data, out = study.data.resolve().name, study.out.resolve().name
+    parts = [f"visard reproduce {study.paper.name} --data {data} --out {out}"]
     parts += ["--quick"] if study.quick else []
+    parts += [f"--detector {study.detector_name}"] if study.detector_name != "dlib" else []
+    parts += [f"--seed {study.seed}"] if study.seed else []
     parts += [f'--network "{part}={name}"' for part, name in study.chosen.items()]
     return " ".join(parts)
 

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from visard.recognizer import Recognizer, find, load
 Row = dict[str, Any]
 Watch = Callable[[str], None]
 RECORD = "run.json"
+PLAYERS = "networks.json"
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Study:
     `data`: a folder with one dataset, or with one in each of its folders; `out`: where everything goes; `quick`: a
     small run of minutes; `detector`, `detector_name`: who finds the faces; `chosen`: recognizers' names by the part
     that they play; `watch` hears what is being done. Raises ``SettingError`` for a part that the paper does not have,
-    or when `out` holds a study of other settings.
+    or when `out` holds a study of other settings, ``AuditError`` when there is no data.
     """
 
     paper: Paper
@@ -54,7 +56,7 @@ class Study:
                 raise SettingError(f'{self.paper.name} has no network "{part}"; its networks: {parts}.')
         record = self.record()
         path = self.out / RECORD
-        if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != record:
+        if path.is_file() and _read(path) != record:
             raise SettingError(f"{self.out} holds a study with other settings; choose another folder for this one.")
         try:
             (self.out / "cells").mkdir(parents=True, exist_ok=True)
@@ -67,7 +69,7 @@ class Study:
         return {
             "paper": self.paper.name,
             "visard": visard.__version__,
-            "data": self.data.name,
+            "data": {one.name: [len(one.photos), len(one)] for one in self.datasets()},
             "detector": self.detector_name,
             "quick": self.quick,
             "seed": self.seed,
@@ -76,24 +78,41 @@ class Study:
 
     def datasets(self) -> list[Dataset]:
         """The datasets of the study's folder, those with the most photos first."""
+        return self._datasets
+
+    @cached_property
+    def _datasets(self) -> list[Dataset]:
         return datasets(self.data)
 
     def recognizer(self, part: str, *stand_ins: str) -> Recognizer:
         """Who plays `part`: the chosen recognizer, else the first of `stand_ins` that is there and ready.
 
-        Raises ``RecognizerError`` when nobody is.
+        Raises ``RecognizerError`` when nobody is, ``SettingError`` when another played it in this study before.
         """
         if part in self.chosen:
-            return load(find(self.chosen[part]))
+            return self._remembered(part, load(find(self.chosen[part])))
         for name in stand_ins:
             try:
-                return load(find(name))
+                return self._remembered(part, load(find(name)))
             except RecognizerError:
                 continue
         raise RecognizerError(
             f'Nobody plays "{part}" ({self.paper.networks[part]}); add a recognizer and name it with '
             f'--network "{part}=NAME".'
         )
+
+    def _remembered(self, part: str, player: Recognizer) -> Recognizer:
+        """`player`, written down: whose weights made the cells is not to change when others are added."""
+        path = self.out / PLAYERS
+        known = _read(path) if path.is_file() else {}
+        name, sha256 = known.setdefault(part, [player.name, player.card.sha256])
+        if sha256 != player.card.sha256:
+            raise SettingError(
+                f'{self.out} holds a study in which {name} plays "{part}", now it is {player.name}; choose another '
+                f'folder, or name it with --network "{part}={name}".'
+            )
+        write_whole(path, (json.dumps(known, indent=1) + "\n").encode())
+        return player
 
     def generator(self, name: str) -> torch.Generator:
         """Random numbers of their own for what is called `name`: the same whatever was run before."""
@@ -105,7 +124,9 @@ class Study:
 
         `name` says which experiment it is; rows hold texts, numbers, truth values and None, the same columns in each.
         """
-        path = self.out / "cells" / (re.sub(r"[^A-Za-z0-9._-]+", "-", name) + ".parquet")
+        # names that differ in signs alone are other experiments
+        known = f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}.{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        path = self.out / "cells" / f"{known}.parquet"
         if path.is_file():
             table = pq.read_table(path)
         else:
@@ -114,7 +135,8 @@ class Study:
             rows = list(compute())
             table = pa.Table.from_pylist(rows).append_column("cell", pa.array([name] * len(rows)))
             spent = {b"seconds": f"{time.perf_counter() - started:.3f}".encode()}
-            write_whole(path, parquet(table.replace_schema_metadata(spent)))
+            table = table.replace_schema_metadata(spent)
+            write_whole(path, parquet(table))
         self.seconds[name] = float((table.schema.metadata or {}).get(b"seconds", b"0"))
         return [{k: v for k, v in row.items() if k != "cell"} for row in table.to_pylist()]
 
@@ -123,6 +145,14 @@ class Study:
         parts = [pq.read_table(path) for path in sorted((self.out / "cells").glob("*.parquet"))]
         whole = pa.concat_tables([p.replace_schema_metadata(None) for p in parts], promote_options="permissive")
         return parquet(whole)
+
+
+def _read(path: Path) -> Any:
+    """What a file of the study says; None when it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
 
 
 def parquet(table: pa.Table) -> bytes:
