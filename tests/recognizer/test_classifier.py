@@ -77,7 +77,9 @@ def test_head_on_frozen_embeddings(tmp_path: Path, head: str) -> None:
 
 def test_model_b(backbone: Colors) -> None:
     faces, labels = made_faces(90)
-    head = fit_head(embeddings_of(backbone, faces), labels, PEOPLE, Softmax(6, 3, hidden=16))
+    head = fit_head(
+        embeddings_of(backbone, faces), labels, PEOPLE, Softmax(6, 3, hidden=16), epochs=300, lr=3e-3, batch=90
+    )
     assert accuracy(Classifier(backbone, PEOPLE, head).eval()) > 0.95
 
 
