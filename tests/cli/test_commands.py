@@ -18,6 +18,7 @@ from visard import photo
 from visard.cli.commands import app
 from visard.cloak import find as find_method
 from visard.cloak import method_names
+from visard.cloak.method import LEARNED
 from visard.recognizer import find
 
 Run = Callable[..., tuple[int, str, str]]
@@ -267,11 +268,16 @@ def test_a_reference_that_never_matched_proves_nothing(visard: Run, tmp_path: Pa
 
 
 def test_methods(visard: Run) -> None:
+    names = sorted([*method_names(), *LEARNED])
     _, out, _ = visard("methods")
-    assert [line.split()[0] for line in out.splitlines()[1:] if line[:1].strip()] == method_names()
+    *table, how = [line for line in out.splitlines()[1:] if line[:1].strip()]
+    assert [line.split()[0] for line in table] == names
+    assert "To be trained first: advfaces, apf, latent-distance." in how
     rows = strict_json(visard("methods", "--json")[1])
-    assert [row["name"] for row in rows] == method_names()
-    assert [row["settings"] for row in rows] == [find_method(name).settings for name in method_names()]
+    assert [row["name"] for row in rows] == names
+    assert [row["name"] for row in rows if row["trained"]] == list(LEARNED)
+    found = [row["settings"] for row in rows if not row["trained"]]
+    assert found == [find_method(name).settings for name in method_names()]
 
 
 def test_the_page_of_a_method(visard: Run) -> None:
@@ -284,6 +290,8 @@ def test_the_page_of_a_method(visard: Run) -> None:
     code, _, err = visard("methods", "fawks")
     assert (code, err.count("\n")) == (2, 1)
     assert 'Did you mean "fawkes"?' in err
+    code, out, _ = visard("methods", "advfaces")
+    assert (code, "--set norm=None" in out, "visard train advfaces --data" in out) == (0, True, True)
 
 
 def people(folder: Path, count: int, each: int = 1) -> Path:

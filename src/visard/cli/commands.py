@@ -58,7 +58,9 @@ def protect(
     but: ExceptOption = "",
     boxes: BoxesOption = None,
     detector: DetectorOption = "dlib",
-    method: Annotated[str, typer.Option("--method", help="How to make the cloak; see: visard methods.")] = "visard",
+    method: Annotated[
+        str, typer.Option("--method", help="How to make the cloak (visard methods), or what visard train wrote.")
+    ] = "visard",
     settings: SettingsOption = None,
     strength: Annotated[
         str, typer.Option("--strength", metavar="low|medium|high", help="How visible the cloak may be.")
@@ -242,6 +244,52 @@ def reproduce(
 
 
 @app.command()
+def train(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="advfaces, apf or latent-distance.")],
+    data: Annotated[Path, typer.Option("--data", metavar="FOLDER", help="One folder of photos a person.")],
+    recognizer: Annotated[
+        str, typer.Option("--recognizer", metavar="A,B", help="Which recognizers the cloak is to mislead.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The cloak, such as mine.safetensors.")],
+    settings: SettingsOption = None,
+    size: Annotated[int, typer.Option("--size", help="Of the faces, px: a multiple of 4, 64 or more.")] = 112,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="How many, those of earlier runs too.")] = 20_000,
+    max_minutes: Annotated[
+        float | None, typer.Option("--max-minutes", min=0, help="Stop after this time, as it is.")
+    ] = None,
+    role: Annotated[str | None, typer.Option("--role", help="Only rows with this role in FOLDER/meta.csv.")] = None,
+    detector: DetectorOption = "aligned",
+    seed: SeedOption = 0,
+    force: Annotated[bool, typer.Option("--force", help="Begin anew, over what is there.")] = False,
+) -> None:
+    """Train a network that cloaks a face in one forward pass; apply it with visard protect --method FILE.
+
+    Beside FILE.safetensors lies FILE.training: the checkpoint, the curves of the losses, and a sheet of faces clean,
+    cloaked, and the change eightfold. All are written each minute; interrupted, the same command goes on from there.
+
+    Settings (--set): of all kinds budget=ssim, ssim=0.97, views=true, batch=32, rate=1e-4, width; of advfaces
+    mode=obfuscation or impersonation, norm=3, identity=10, perturbation=1; of latent-distance bound=32/255, weight=5,
+    perceptual=dssim or lpips; of apf eps=16/255.
+    """
+    from visard.cli import train as command
+
+    command.run(
+        kind,
+        data,
+        arguments.names(recognizer),
+        out,
+        arguments.settings(settings or []),
+        size,
+        steps,
+        max_minutes,
+        role,
+        detector,
+        seed,
+        force,
+    )
+
+
+@app.command()
 def faces(
     photo: Annotated[Path, typer.Argument(help="The photo.")],
     draw: Annotated[Path | None, typer.Option("--draw", metavar="FILE", help="Draw the numbered boxes.")] = None,
@@ -262,17 +310,21 @@ def methods(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the methods and their settings, or say what one does."""
-    from visard.cli import show
+    from visard.cli import show, train
     from visard.cloak import find, method_names
 
-    cards = [find(one) for one in ([name] if name else method_names())]
+    learned = {method.name: method for method in train.untrained()}
+    names = [name] if name else sorted([*method_names(), *learned])
+    cards = [learned[one] if one in learned else find(one) for one in names]
     if as_json:
         rows = [{"name": m.name, "aim": m.aim, "paper": m.paper, "page": m.page, "settings": m.settings} for m in cards]
-        typer.echo(json.dumps(rows, indent=1))
-    elif name:
+        typer.echo(json.dumps([{**row, "trained": row["name"] in learned} for row in rows], indent=1))
+        return
+    if name:
         show.method(cards[0])
     else:
         show.methods(cards)
+    train.show_how([card.name for card in cards if card.name in learned])
 
 
 @app.command()

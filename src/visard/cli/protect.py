@@ -10,6 +10,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from visard import photo
 from visard.cli import arguments, report, show
 from visard.cloak import find, load_mask
+from visard.errors import SettingError
+from visard.generator import SUFFIX, load_cloak
 from visard.pipeline import (
     LEDGER,
     Plan,
@@ -42,10 +44,16 @@ def build_plan(
     **rest: Any,
 ) -> Plan:
     """The plan that the options ask for; raises ``VisardError`` before any photo is touched."""
-    chosen = find(method)
+    chosen = load_cloak(Path(method)).method() if method.endswith(SUFFIX) else find(method)
     settings = {**(chosen.at(strength) if strength else {}), **settings}
     chosen.check(settings)
-    makers, judges = choose_recognizers(surrogates, jury, fmr, thorough=thorough)
+    if chosen.learned is None:
+        makers, judges = choose_recognizers(surrogates, jury, fmr, thorough=thorough)
+    elif surrogates or thorough:
+        names = ", ".join(card.name for card in chosen.learned.surrogates)
+        raise SettingError(f"{method} was trained against {names}; leave --surrogates and --thorough out.")
+    else:
+        makers, judges = (), choose_judges(chosen.learned.surrogates, jury, fmr)
     show.left_out(uncalibrated(fmr) if not jury else [], fmr)
     by_role = {card.name for card in cards().values() if card.role == "surrogate" and ready(card)}
     if thorough and {maker.name for maker in makers} <= by_role:

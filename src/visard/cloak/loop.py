@@ -36,8 +36,8 @@ class Task:
     ``time.monotonic`` after which no step begins.
 
     What the objective was made of, for methods whose objective is their own: open-set, `surrogates` and the people to
-    steer toward, `targets`: embeddings (T, D) per surrogate; closed-set, `classifier`, which gives logits (N, K), and
-    the faces' true `labels` (N,).
+    steer toward, `targets`: embeddings (T, D) per surrogate, and `target_faces`: their pictures, one face each;
+    closed-set, `classifier`, which gives logits (N, K), and the faces' true `labels` (N,).
     """
 
     faces: Faces
@@ -48,6 +48,7 @@ class Task:
     until: float | None = None
     surrogates: Sequence[Recognizer] = ()
     targets: Sequence[Tensor] = ()
+    target_faces: Sequence[Faces] = ()
     classifier: nn.Module | None = None
     labels: Tensor | None = None
 

@@ -55,6 +55,8 @@ _BUILT_IN = {
     "tip-im": "visard.cloak.methods.tip_im:TIP_IM",
     "visard": "visard.cloak.methods.visard:VISARD",
 }
+LEARNED = ("advfaces", "apf", "latent-distance")
+"""Kinds of methods that are trained first: the file that the training writes is the method."""
 # by the annotation of a setting: the types that it takes, and how they are called; a Literal takes its words
 _KINDS: dict[type, tuple[Any, str]] = {
     bool: (bool, "true or false"),
@@ -170,14 +172,20 @@ def method_names() -> list[str]:
 
 
 def find(name: str) -> Method:
-    """The method called `name`; raises ``UnknownMethodError``, with a near name if there is one."""
+    """The method called `name`; raises ``UnknownMethodError``, with a near name if there is one, and ``CloakError`` for
+    one that is trained first."""
     if name in _BUILT_IN:
         module, attribute = _BUILT_IN[name].split(":")
         loaded = getattr(import_module(module), attribute)
     else:
         outside = [entry for entry in entry_points(group=ENTRY_POINTS) if entry.name == name]
+        if not outside and name in LEARNED:
+            raise CloakError(
+                f"{name} is learned, and its weights do not come with visard; train it (visard train {name} --data DIR "
+                "--recognizer NAME --out FILE.safetensors) and give the file: --method FILE.safetensors."
+            )
         if not outside:
-            near = get_close_matches(name, method_names(), n=1)
+            near = get_close_matches(name, [*method_names(), *LEARNED], n=1)
             hint = f'Did you mean "{near[0]}"?' if near else f"There are: {', '.join(method_names())}."
             raise UnknownMethodError(f'No method is called "{name}". {hint}')
         loaded = outside[0].load()

@@ -36,12 +36,13 @@ from torch import Generator, Tensor
 import visard
 from visard.cloak import hull, init, step
 from visard.cloak.budget import Linf
+from visard.cloak.crop import from_template
 from visard.cloak.dropout import dropped
 from visard.cloak.loop import Task, descend
 from visard.cloak.method import Learned, Method, check_settings
 from visard.cloak.objective import Faces
 from visard.errors import CardError, CloakError, MaskError, SettingError
-from visard.face import Template, warp
+from visard.face import Template
 from visard.face.patch import SUPPORT, face_mask
 from visard.photo.files import write_whole
 from visard.recognizer import Card, Recognizer
@@ -243,7 +244,7 @@ def parse_mask(data: bytes, name: str) -> PersonMask:
     foreign = MaskError(f"{name} is not a mask that visard person learn made; give one that is, such as me.mask.")
     try:
         levels = load(data)["mask"]
-        facts = json.loads(_metadata(data)["visard"])
+        facts = json.loads(header_words(data)["visard"])
         kind, version = str(facts["format"]), str(facts["visard"])
         if kind != _FORMAT:
             if kind.startswith(_FORMAT.rstrip("0123456789")):
@@ -260,7 +261,7 @@ def parse_mask(data: bytes, name: str) -> PersonMask:
         raise foreign from error
 
 
-def _metadata(data: bytes) -> dict[str, str]:
+def header_words(data: bytes) -> dict[str, str]:
     """The words in a safetensors file's header, which begins with its length in 8 bytes."""
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     found: dict[str, str] = header["__metadata__"]
@@ -278,13 +279,8 @@ def _worn(mask: Tensor, faces: Faces) -> Tensor:
     frames = _frames(faces)
     if faces.pixels.shape[1] == 1:
         mask = mask.mean(dim=1, keepdim=True)
-    to_canonical = torch.linalg.inv(frames[:, :, :2])  # (N, 2, 2), picture -> canonical frame
-    (sx, _, x0), (_, sy, y0) = GRID.to_canonical.tolist()
-    scale, origin = frames.new_tensor([1 / sx, 1 / sy]), frames.new_tensor([x0, y0])
-    linear = scale[:, None] * to_canonical
-    offset = scale[:, None] * (-(to_canonical @ frames[:, :, 2:]) - origin[:, None])
     height, width = faces.pixels.shape[-2:]
-    return warp(mask.expand(len(frames), -1, -1, -1), torch.cat([linear, offset], dim=2), (height, width))
+    return from_template(mask.expand(len(frames), -1, -1, -1), frames, GRID, (height, width))
 
 
 def _frames(faces: Faces) -> Tensor:

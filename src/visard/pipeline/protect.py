@@ -152,7 +152,8 @@ def cloak(photos: Sequence[FacePatches], plan: Plan, watch: Callable[[float], No
 
     `watch` hears how much is done, in [0, 1]. Raises ``SettingError`` when the method refuses a setting.
     """
-    targets = _targets(plan)
+    target_faces = [_target(path, plan.detector) for path in plan.targets]
+    targets = _targets(plan, target_faces)
     shapes: dict[torch.Size, list[int]] = {}
     for number, patches in enumerate(photos):
         shapes.setdefault(patches.pixels.shape[1:], []).append(number)
@@ -176,6 +177,7 @@ def cloak(photos: Sequence[FacePatches], plan: Plan, watch: Callable[[float], No
                 _progress(plan, done / total, share, watch),
                 surrogates=plan.surrogates,
                 targets=targets,
+                target_faces=target_faces,
                 # each batch gets its part of the time
                 until=plan.max_seconds and begun + plan.max_seconds * len(photos) * share,
             )
@@ -197,21 +199,21 @@ def _objective(plan: Plan, faces: Faces, targets: list[Tensor]) -> Objective:
     return lambda faces: away()(faces)
 
 
-def _targets(plan: Plan) -> list[Tensor]:
+def _targets(plan: Plan, faces: Sequence[Faces]) -> list[Tensor]:
     """The embeddings (T, D) of the people to impersonate, one tensor per surrogate; none when there are none."""
-    if not plan.targets:
+    if not faces:
         return []
-    patches = [_target(path, plan.detector) for path in plan.targets]
     with torch.no_grad():
-        return [torch.cat([embed(s, Faces(p.pixels, p.frames)) for p in patches]) for s in plan.surrogates]
+        return [torch.cat([embed(s, face) for face in faces]) for s in plan.surrogates]
 
 
-def _target(path: Path, detector: Detector) -> FacePatches:
+def _target(path: Path, detector: Detector) -> Faces:
     pixels = photo.read(path).pixels
     found = detector(pixels)
     if not found:
         raise NoFaceError(f"{path}: no face was found to impersonate; give another photo.")
-    return cut(pixels, found[:1])
+    patches = cut(pixels, found[:1])
+    return Faces(patches.pixels, patches.frames)
 
 
 def _progress(

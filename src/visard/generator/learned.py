@@ -1,0 +1,183 @@
+"""A learned cloak: a trained generator, its file, and what it is as a method."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+import visard
+from visard.cloak import Faces, Method, Task
+from visard.cloak.crop import from_template, to_template
+from visard.cloak.geometry import frames_of
+from visard.cloak.method import LEARNED, Learned
+from visard.cloak.person import header_words
+from visard.errors import CardError, CloakError, SettingError, UnknownRecognizerError, WeightsError
+from visard.generator.advfaces import AdvFaces
+from visard.generator.apf import APF
+from visard.generator.latent_distance import LatentDistance
+from visard.generator.learner import Learner, check_learner_settings, frames_in, settings_with_defaults, window
+from visard.recognizer import Card, Recognizer
+from visard.recognizer import find as find_card
+from visard.recognizer import load as load_recognizer
+from visard.recognizer.card import parse_card
+
+SUFFIX = ".safetensors"
+KINDS: dict[str, type[Learner]] = {kind.name: kind for kind in (AdvFaces, APF, LatentDistance)}
+_FORMAT = "visard learned cloak 1"
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedCloak:
+    """A trained `learner` of faces of `size` px, and how it came about: with which `settings`, against which
+    `surrogates` (their cards, without thresholds), on how many `photos` of how many `people`, in how many `steps` from
+    which `seed`, by which `version` of visard. `sha256` of its file."""
+
+    learner: Learner
+    settings: Mapping[str, Any]
+    size: int
+    surrogates: tuple[Card, ...]
+    photos: int
+    people: int
+    steps: int
+    seed: int
+    sha256: str = ""
+    version: str = visard.__version__
+
+    @property
+    def name(self) -> str:
+        """Of its kind."""
+        return self.learner.name
+
+    def to_bytes(self) -> bytes:
+        """The cloak as a safetensors file."""
+        weights = self.learner.generator.state_dict()
+        facts = {
+            "format": _FORMAT,
+            "visard": self.version,
+            "kind": self.name,
+            "settings": dict(self.settings),
+            "size": self.size,
+            "surrogates": [card.to_json() for card in self.surrogates],
+            "photos": self.photos,
+            "people": self.people,
+            "steps": self.steps,
+            "seed": self.seed,
+            "sha256": _hash(weights),
+        }
+        return save({key: value.contiguous() for key, value in weights.items()}, {"visard": json.dumps(facts)})
+
+    def method(self) -> Method:
+        """The cloak as a method: one forward pass a face, no surrogates, no settings.
+
+        Raises ``CloakError`` when it works with the gradient of a recognizer that is not here.
+        """
+        probes = [_probe(self.name, self.surrogates[0])] if self.learner.probing else []
+        learner, template = self.learner.eval(), window(self.size)
+
+        def run(task: Task) -> Tensor:
+            faces = task.faces._replace(pixels=task.faces.pixels.detach())
+            frames = frames_of(faces)
+            crops = Faces(cropped(faces, frames), frames_in(template, len(frames)))
+            hint = learner.hint(crops, probes, target_of(task) if learner.targeted else None)
+            with torch.no_grad():
+                change = learner.change(crops.pixels, hint)
+                if faces.pixels.shape[1] == 1:
+                    change = change.mean(dim=1, keepdim=True)
+                height, width = faces.pixels.shape[-2:]
+                change = from_template(change, frames, template, (height, width))
+                delta = task.in_range(learner.within(change, faces, task.mask))
+            task.heard(1, delta)
+            return delta
+
+        def target_of(task: Task) -> Tensor:
+            if not task.target_faces:
+                raise CloakError(f"This {self.name} steers toward another person; give a photo of that person.")
+            (target, *_) = task.target_faces
+            return cropped(target, frames_of(target)).expand(len(task.faces.pixels), -1, -1, -1)
+
+        def cropped(faces: Faces, frames: Tensor) -> Tensor:
+            return to_template(faces.pixels, frames, template).clamp(0, 1).expand(-1, 3, -1, -1)
+
+        learned = Learned(self.sha256, self.surrogates, {**self.settings, "size": self.size, "trained": self.steps})
+        return Method(self.name, learner.paper, "targeted" if learner.targeted else "untargeted", run, learned=learned)
+
+
+def make_learner(kind: str, settings: Mapping[str, Any], seed: int) -> Learner:
+    """A learner of that kind with fresh weights, drawn from `seed`; raises ``CloakError`` for an unknown kind and
+    ``SettingError`` for settings that it cannot take."""
+    if kind not in KINDS:
+        raise CloakError(f'No learned cloak is called "{kind}". There are: {", ".join(LEARNED)}.')
+    check_learner_settings(KINDS[kind], dict(settings))
+    make: Callable[..., Learner] = KINDS[kind]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return make(**settings)
+
+
+def load_cloak(path: Path) -> LearnedCloak:
+    """The learned cloak in the file at `path`; raises ``CloakError`` when there is none."""
+    try:
+        return parse_cloak(path.read_bytes(), str(path))
+    except FileNotFoundError as error:
+        raise CloakError(f"{path} does not exist; check the name, or make it with: visard train.") from error
+    except OSError as error:
+        raise CloakError(f"{path} could not be read: {error.strerror}.") from error
+
+
+def parse_cloak(data: bytes, name: str) -> LearnedCloak:
+    """The learned cloak in a file's bytes, the inverse of ``to_bytes``; raises ``CloakError``, which calls the file
+    `name`."""
+    foreign = CloakError(f"{name} is not a cloak that visard train made, or it is damaged; give one that is.")
+    try:
+        weights, facts = load(data), json.loads(header_words(data)["visard"])
+        form, version = str(facts["format"]), str(facts["visard"])
+        if form != _FORMAT and form.startswith(_FORMAT.rstrip("0123456789")):
+            raise CloakError(f"{name} was made by visard {version}, which writes learned cloaks in another form.")
+        if form != _FORMAT or facts["kind"] not in KINDS or facts["sha256"] != _hash(weights):
+            raise foreign
+        size, settings = int(facts["size"]), dict(facts["settings"])
+        window(size)
+        given = {key: value for key, value in settings.items() if value is not None}
+        # the numbers drawn for its first weights do not matter
+        learner = make_learner(str(facts["kind"]), given, seed=0)
+        learner.generator.load_state_dict(weights)
+        surrogates = tuple(parse_card(card) for card in facts["surrogates"])
+        if not surrogates:
+            raise foreign
+        return LearnedCloak(
+            learner, settings_with_defaults(type(learner), settings), size, surrogates, int(facts["photos"]),
+            int(facts["people"]), int(facts["steps"]), int(facts["seed"]), hashlib.sha256(data).hexdigest(), version,
+        )  # fmt: skip
+    except (
+        SafetensorError, CardError, SettingError, ValueError, TypeError, LookupError, AttributeError, RuntimeError,
+    ) as error:  # fmt: skip
+        raise foreign from error
+
+
+def _probe(kind: str, card: Card) -> Recognizer:
+    """The recognizer whose gradient the cloak needs; raises ``CloakError`` unless exactly that one is here."""
+    missing = CloakError(f"{kind} needs the recognizer {card.name}, sha256 {card.sha256[:12]}..., which is not here.")
+    try:
+        here = find_card(card.name)
+        if here.sha256 != card.sha256:
+            raise missing
+        return load_recognizer(here)
+    except (UnknownRecognizerError, WeightsError) as error:
+        raise missing from error
+
+
+def _hash(weights: Mapping[str, Tensor]) -> str:
+    """Of names, shapes and values, in the order of the names."""
+    found = hashlib.sha256()
+    for key in sorted(weights):
+        value = weights[key].detach().contiguous()
+        found.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.numpy().tobytes())
+    return found.hexdigest()
