@@ -17,7 +17,7 @@ from visard.generator import load_cloak
 from visard.recognizer import find
 
 Run = Callable[..., tuple[int, str, str]]
-QUICK = ("--size", "64", "--set", "width=4", "--set", "batch=2", "--set", "rate=0.01")
+QUICK = ("--detector", "aligned", "--size", "64", "--set", "width=4", "--set", "batch=2", "--set", "rate=0.01")
 KINDS = ["advfaces", "apf", "latent-distance"]
 
 
@@ -149,7 +149,8 @@ def test_mistakes_are_answered_in_one_sentence(
     (tmp_path / "taken.safetensors").write_bytes(b"mine")
     (tmp_path / "begun.training").mkdir()
     (tmp_path / "begun.training/checkpoint.pt").write_bytes(b"half")
-    words = {"KIND": "advfaces", "--data": str(people), "--recognizer": "blind", "--out": "a.safetensors", **changes}
+    words = {"KIND": "advfaces", "--data": str(people), "--recognizer": "blind", "--out": "a.safetensors"}
+    words |= {"--detector": "aligned", **changes}
     kind = words.pop("KIND")
     code, _, err = visard("train", kind, *(word for pair in words.items() for word in pair), "--steps", 1)
     assert code == 2

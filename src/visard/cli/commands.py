@@ -258,7 +258,7 @@ def train(
         float | None, typer.Option("--max-minutes", min=0, help="Stop after this time, as it is.")
     ] = None,
     role: Annotated[str | None, typer.Option("--role", help="Only rows with this role in FOLDER/meta.csv.")] = None,
-    detector: DetectorOption = "aligned",
+    detector: DetectorOption = "dlib",
     seed: SeedOption = 0,
     force: Annotated[bool, typer.Option("--force", help="Begin anew, over what is there.")] = False,
 ) -> None:
