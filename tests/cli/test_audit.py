@@ -16,6 +16,7 @@ from onnx import numpy_helper
 from crowd import SIDE, cloaked, crowd
 from rig import install, save
 from tiny import tiny_onnx, write_card
+from visard.audit.sight import CONDITIONS
 from visard.pipeline import LEDGER
 from visard.recognizer import Threshold, add, find, store_thresholds
 
@@ -73,7 +74,7 @@ def test_folders(visard: Run, photos: tuple[Path, Path], tmp_path: Path) -> None
     rates = summary["sets"]["posted"]["protection"]["0.001"]["as saved"]
     assert rates["blind"] is None
     assert (rates["sharp"]["value"], rates["sharp"]["trials"], rates["sharp"]["people"]) == (0, 6, 3)
-    assert pq.read_table(report / "trials.parquet").num_rows == 2 * 7 * 6
+    assert pq.read_table(report / "trials.parquet").num_rows == 2 * len(CONDITIONS) * 6
 
 
 @pytest.mark.usefixtures("jury")

@@ -47,7 +47,7 @@ def test_bench(visard: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         raise AssertionError("protected twice")
 
     text = Path("out/bench.md").read_text()
-    monkeypatch.setattr(batch, "protect", never)
+    monkeypatch.setattr(batch, "cloak", never)
     assert visard(*words(*RUNS, "--photos", 1, "--jury", "sharp,blind", "--keep-embeddings")) == (0, out, "")
     assert Path("out/bench.md").read_text() == text
     assert list(Path("out/.looks").iterdir())
