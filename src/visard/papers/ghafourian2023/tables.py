@@ -5,7 +5,7 @@ from itertools import pairwise, product
 
 import numpy as np
 
-from visard.audit.tables import Cell, Table, percent
+from visard.audit.tables import Cell, Table, percent, share
 from visard.audit.trials import rate
 from visard.papers.cast import introduced
 from visard.papers.difference import Difference
