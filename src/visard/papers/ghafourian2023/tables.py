@@ -220,8 +220,8 @@ def doubts(bench: Bench, outcomes: Outcomes) -> tuple[str, ...]:
         "gets wrong anyway is no protection. The paper's equation 5 counts every face; that reading has tables of its "
         "own. Which of the two ways to count faces that are not found the print took is not known here, so it stands "
         "beside both.",
-        f"The top {TOPS[-1]} are {share(TOPS[-1] / len(bench.people))} of the classes here: the fewer classes, the lower "
-        "the rates.",
+        f"The top {TOPS[-1]} are {share(TOPS[-1] / len(bench.people))} of the classes here: the fewer classes, the "
+        "lower the rates.",
     ]
     if Judge(bench).aligned:
         found.append(
