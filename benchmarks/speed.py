@@ -148,7 +148,7 @@ def layout() -> None:
     """A gradient of the embedded networks with channels last, as visard has them, and compiled, against plain ones."""
     rows = []
     for card in cards().values():
-        if card.format in ("onnx", "onnx-black-box"):
+        if card.format in ("onnx", "onnx-black-box") or not ready(card):
             continue
         kept = load(card)
         plain, compiled = copy.deepcopy(kept.network).to(memory_format=torch.contiguous_format), copy.deepcopy(kept)
