@@ -11,6 +11,7 @@ import visard
 from visard.audit.document import Document, check_extras
 from visard.audit.figures import figures
 from visard.audit.findings import FMRS, Protected, tables
+from visard.audit.tables import parquet
 from visard.audit.trials import NOT_A_SCORE, Array
 from visard.photo.files import write_whole
 from visard.recognizer import Recognizer
@@ -69,7 +70,6 @@ def _summary(one: Protected) -> dict[str, Any]:
 def _parquet(sets: Sequence[Protected]) -> bytes:
     """One row per set, juror, condition and probe."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     parts = []
     for one in sets:
@@ -91,9 +91,7 @@ def _parquet(sets: Sequence[Protected]) -> bytes:
                     }
                 )
             )
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.concat_tables(parts), sink, compression="zstd")
-    return bytes(sink.getvalue())
+    return parquet(pa.concat_tables(parts))
 
 
 def _column(name: str, values: Array) -> Any:

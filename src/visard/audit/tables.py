@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 from visard.audit.trials import Rate
 
@@ -60,6 +61,16 @@ def spread(rates: Sequence[Rate]) -> str:
         return NOTHING
     mean = sum(rate.value for rate in rates) / len(rates)
     return f"{share(mean)} / {percent(min(rates, key=lambda rate: rate.value)).text}"
+
+
+def parquet(table: Any) -> bytes:
+    """A pyarrow table as a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue())
 
 
 def _html(cell: Cell | str) -> str:

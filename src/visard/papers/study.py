@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import torch
 
 import visard
+from visard.audit.tables import parquet
 from visard.errors import RecognizerError, SettingError, WriteError
 from visard.face import Detector
 from visard.papers.datasets import Dataset, datasets
@@ -153,10 +154,3 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return None
-
-
-def parquet(table: pa.Table) -> bytes:
-    """`table` as a Parquet file."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    return bytes(sink.getvalue())

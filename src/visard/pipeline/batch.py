@@ -111,7 +111,7 @@ def protect_all(
             continue
         # a result that an interrupted run had begun is ours, finished or not
         ours = replace(plan, force=True) if "begun" in recorded else plan
-        waiting.append(_begin(source, output, ours, ledger))
+        waiting.append(_begin(source, output, ours, ledger, fingerprint))
         if _enough(waiting, plan):
             yield from _finished(waiting, plan, ledger, watch)
             waiting = []
@@ -128,12 +128,12 @@ class _Begun:
     photo: Opened | Outcome
 
 
-def _begin(source: Path, output: Path, plan: Plan, ledger: Path | None) -> _Begun:
+def _begin(source: Path, output: Path, plan: Plan, ledger: Path | None, fingerprint: str) -> _Begun:
     def start() -> Opened:
         if ledger is not None:
             _make_folder(output.parent)
             if plan.force or not output.exists():
-                _append(ledger, {"output": str(output), "begun": plan.fingerprint()})
+                _append(ledger, {"output": str(output), "begun": fingerprint})
         return open_photo(source, output, plan)
 
     return _Begun(source, output, plan, _tried(source, start))
@@ -152,7 +152,7 @@ def _opened(waiting: Sequence[_Begun]) -> list[Opened]:
 
 def _finished(waiting: Sequence[_Begun], plan: Plan, ledger: Path | None, watch: Watch) -> Iterator[Row]:
     """A row per photo that waited, once it is cloaked, written, judged and in the ledger."""
-    changes = _together(_opened(waiting), plan, watch)
+    changes, fingerprint = _together(_opened(waiting), plan, watch), plan.fingerprint()
     for begun in waiting:
         outcome = begun.photo if isinstance(begun.photo, Outcome) else _written(begun.photo, begun.plan, changes, watch)
         entry = outcome.to_json()
@@ -160,7 +160,7 @@ def _finished(waiting: Sequence[_Begun], plan: Plan, ledger: Path | None, watch:
             with suppress(OSError, WriteError):  # without its entry the photo is protected all the same
                 if outcome.output is not None:
                     hashes = _hashes(begun.source, begun.output)
-                    _append(ledger, {"plan": plan.fingerprint(), **hashes, "outcome": entry})
+                    _append(ledger, {"plan": fingerprint, **hashes, "outcome": entry})
                 elif not begun.output.exists():  # what is put there from now on is not ours
                     _append(ledger, {"output": str(begun.output), "outcome": entry})
         yield Row(entry)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 import visard
+from visard.audit import tables
 from visard.audit.figures import Point, pareto
 from visard.audit.tables import NOTHING, Table, percent, share
 from visard.audit.trials import Array, Rate, Trials
@@ -182,7 +183,6 @@ def figures(results: Sequence[Result], fmr: float) -> dict[str, str]:
 def parquet(results: Sequence[Result], fmr: float) -> bytes:
     """One row per run, juror, condition and photo; scores are empty where a photo has no mate."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     parts = []
     for result in results:
@@ -219,9 +219,7 @@ def parquet(results: Sequence[Result], fmr: float) -> bytes:
                         }
                     )
                 )
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.concat_tables(parts), sink, compression="zstd")
-    return bytes(sink.getvalue())
+    return tables.parquet(pa.concat_tables(parts))
 
 
 def _measures(results: Sequence[Result]) -> list[str]:

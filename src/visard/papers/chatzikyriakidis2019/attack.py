@@ -1,6 +1,7 @@
 """An attack that stops at a face's first success, and the search of its settings."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from math import sqrt
 
 import torch
@@ -69,11 +70,9 @@ def attack(
     face's first success or `steps` steps."""
     objective = FirstSuccess(classifier, pictures, labels, targets)
     task = Task(Faces(pictures), objective, classifier=classifier, labels=labels)
-    try:
+    with suppress(Fooled):
         change = find(method.lower()).cloak(task, steps=steps, **settings)
         objective(task.seen(change))  # where the last step led
-    except Fooled:
-        pass
     return objective
 
 
