@@ -18,6 +18,7 @@
     │   ├── MaskError                 the file holds no person's mask, or is damaged
     │   ├── UnknownMethodError        no method of that name is registered
     │   └── SettingError              a setting is unknown, unused or out of range
+    ├── HardeningError                a recognizer could not be hardened with what was given
     ├── AuditError                    the folders of an audit do not fit each other, or hold too little
     ├── MeasureError                  a measure was given what it is not defined on (also a ValueError)
     └── MissingExtraError             an optional dependency is not installed
@@ -31,6 +32,7 @@ __all__ = [
     "CardError",
     "CloakError",
     "FaceError",
+    "HardeningError",
     "LandmarkError",
     "MaskError",
     "MeasureError",
@@ -120,6 +122,10 @@ class UnknownMethodError(CloakError):
 
 class SettingError(CloakError):
     """A setting is unknown, unused or out of range."""
+
+
+class HardeningError(VisardError):
+    """A recognizer could not be hardened with what was given."""
 
 
 class AuditError(VisardError):

@@ -4,6 +4,7 @@ It is seeded and resumes bit for bit on one machine. Beside the cloak ``FILE.saf
 checkpoint, the curves of the losses as CSV, and a sheet of faces before and after.
 """
 
+import copy
 import csv
 import io
 import json
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 from torch.optim import Adam
+from torch.optim.swa_utils import AveragedModel
 
 from visard import photo
 from visard.cloak import Faces, embed
@@ -34,6 +36,8 @@ CHECKPOINT, CURVES, SAMPLES = "checkpoint.pt", "curves.csv", "samples.png"
 SAVE_SECONDS = 60.0
 _SHOWN = 6  # faces on the sheet
 _LOUDER = 8  # what the sheet multiplies changes by
+# of the average of the weights from one step to the next: the last thousand steps count
+_KEPT = 0.999
 # crops have two thirds of the pixels that the flagship's patches have, so posted photos shrink them less
 _SMALLEST = 0.7
 
@@ -46,7 +50,8 @@ class Training:
     """A training under way: of the `kind` with these `settings`, on `crops`, against `recognizers`, from `seed`.
 
     `history`: the loss terms of every step that is done, and the mean "cosine" of the cloaked faces to their clean
-    selves, or to whom they are to impersonate. Raises ``CloakError`` and ``SettingError`` for an unknown kind
+    selves, or to whom they are to impersonate. The cloak is the running average of the generator's weights, which
+    swings less than the last step's. Raises ``CloakError`` and ``SettingError`` for an unknown kind
     or setting, and ``RecognizerError`` without recognizers, or when one is a black box.
     """
 
@@ -65,6 +70,7 @@ class Training:
         self.frames = frames_in(window(self.crops.size), 1)
         self.mask = face_mask(self.frames, self.crops.size)
         self._weights = list(self.learner.generator.parameters())
+        self._average = AveragedModel(self.learner.generator, avg_fn=_averaged)
         discriminator = self.learner.discriminator
         self._judging = [] if discriminator is None else list(discriminator.parameters())
         self._optimizer = _adam(self.learner, self._weights)
@@ -84,6 +90,7 @@ class Training:
         # of the generator's weights alone: the discriminator is asked, not trained
         torch.stack(list(terms.values())).sum().backward(inputs=self._weights)
         self._optimizer.step()
+        self._average.update_parameters(self.learner.generator)
         if self._judge is not None:
             terms["discriminator"] = self.learner.discriminator_loss(seen)
             self._judge.zero_grad()
@@ -118,8 +125,11 @@ class Training:
 
     def cloak(self) -> LearnedCloak:
         """The cloak as far as it is trained."""
+        learner = copy.deepcopy(self.learner)
+        if self.steps:
+            learner.generator.load_state_dict(self._average.module.state_dict())
         made = LearnedCloak(
-            self.learner,
+            learner,
             self.settings,
             self.crops.size,
             # as they are read back from a file
@@ -150,6 +160,7 @@ class Training:
             {
                 "record": json.dumps(self.record(), sort_keys=True),
                 "networks": self.learner.state_dict(),
+                "average": self._average.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
                 "judge": None if self._judge is None else self._judge.state_dict(),
                 "random": self.random.get_state(),
@@ -167,6 +178,7 @@ class Training:
             begun = json.loads(state["record"])
             if begun == json.loads(json.dumps(self.record())):
                 self.learner.load_state_dict(state["networks"])
+                self._average.load_state_dict(state["average"])
                 self._optimizer.load_state_dict(state["optimizer"])
                 if self._judge is not None:
                     self._judge.load_state_dict(state["judge"])
@@ -284,6 +296,11 @@ def check_recognizers(recognizers: Sequence[Recognizer]) -> None:
 
 def _adam(learner: Learner, weights: list[torch.nn.Parameter]) -> Adam:
     return Adam(weights, lr=learner.rate, betas=learner.betas)
+
+
+def _averaged(average: Tensor, weights: Tensor, steps: Tensor | int) -> Tensor:
+    """The running average after `steps` steps before this one; at first it forgets faster, for it begins far off."""
+    return average.lerp(weights, 1 - min(_KEPT, (1 + int(steps)) / (10 + int(steps))))
 
 
 def _finite(value: float) -> bool:

@@ -1,5 +1,7 @@
 """The contract that every recognizer keeps."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,15 +15,21 @@ class Recognizer(nn.Module):
     """A face recognizer: a network that embeds faces, with its card and its own preprocessing.
 
     It owns its channel order, scale and normalization, and takes and gives float32. Weights ask for no gradient.
+    `front`: what aligned faces (N, 3, h, w) in [0, 1] go through before all that, such as a filter against cloaks.
+    `detector`: from such faces to logits (N,) that they are cloaked, None where there is none.
     """
 
     scale: Tensor
     shift: Tensor
     to_canonical: Tensor
 
-    def __init__(self, card: Card, network: nn.Module) -> None:
+    def __init__(
+        self, card: Card, network: nn.Module, front: Sequence[nn.Module] = (), detector: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.card = card
+        self.front = nn.Sequential(*front).eval().requires_grad_(False)
+        self.detector = None if detector is None else detector.eval().requires_grad_(False)
         # channels last: convolutions on a CPU take a sixth less time
         self.network: nn.Module = network.eval().requires_grad_(False)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -50,7 +58,9 @@ class Recognizer(nn.Module):
         return F.normalize(self.network(self.normalize(faces)))
 
     def normalize(self, faces: Tensor) -> Tensor:
-        """What its network takes (N, 3, h, w), of `faces` as ``embed`` takes them: channel order, scale and mean."""
+        """What its network takes (N, 3, h, w), of `faces` as ``embed`` takes them: front, channel order, scale and
+        mean."""
+        faces = self.front(faces)
         if self.card.channels == "BGR":
             faces = faces.flip(1)
         return torch.addcmul(self.shift, faces, self.scale).contiguous(memory_format=torch.channels_last)
