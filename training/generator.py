@@ -18,7 +18,7 @@ from visard.cloak.crop import to_template
 from visard.generator import Crops, Training, train, window
 from visard.recognizer import find, load
 
-SETTINGS = {"budget": "ssim", "ssim": 0.97, "width": 16, "batch": 8, "rate": 1e-3}
+SETTINGS = {"budget": "ssim", "ssim": 0.97, "width": 16, "batch": 8, "rate": 5e-4}
 
 
 def crops(data: Path, size: int) -> Crops:

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 import visard
 from visard.audit import tables
+from visard.audit.difference import Difference
 from visard.audit.figures import Point, pareto
 from visard.audit.tables import NOTHING, Table, percent, share
 from visard.audit.trials import Array, Rate, Trials
@@ -27,14 +27,6 @@ _MEASURES = {
     "visibility": ("visibility (JND)", False),
     "lpips": ("LPIPS", False),
 }
-
-
-class Difference(NamedTuple):
-    """How much more one run protects than another, in [-1, 1], with its 95 % interval over people."""
-
-    value: float
-    low: float
-    high: float
 
 
 def mean_protection(result: Result, condition: str, fmr: float) -> Rate | None:
@@ -91,8 +83,8 @@ def sentences(results: Sequence[Result], fmr: float) -> list[str]:
             found.append(f"no run of {name} is as little seen as {other.run.name}, SSIM {_short(other)}")
         elif (d := difference(ours, other, fmr)) is not None:
             found.append(
-                f"{ours.run.name} against {other.run.name}: {round(100 * d.value):+d} points "
-                f"[{round(100 * d.low):d}, {round(100 * d.high):d}], SSIM {_short(ours)} against {_short(other)}"
+                f"{ours.run.name} against {other.run.name}: {d.text(0, ' points', times=100)}, SSIM {_short(ours)} "
+                f"against {_short(other)}"
             )
     return found
 

@@ -5,13 +5,13 @@ from itertools import product
 
 import numpy as np
 
+from visard.audit.difference import Difference
 from visard.audit.tables import NOTHING, Cell, Table, percent, share
 from visard.audit.trials import rate
 from visard.errors import SettingError
 from visard.measure import bootstrap
 from visard.papers.chatzikyriakidis2019.attack import LEAST_FOOLED, METHODS, OTHERS, OURS, SIDE, by_setting, chosen
 from visard.papers.chatzikyriakidis2019.experiment import MODELS, Experiment, Size
-from visard.papers.difference import Difference
 from visard.papers.paper import Claim, Printed, beside
 from visard.papers.rows import Array, column, columns, mean, where
 from visard.papers.study import Row

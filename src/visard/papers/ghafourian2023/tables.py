@@ -5,10 +5,10 @@ from itertools import pairwise, product
 
 import numpy as np
 
+from visard.audit.difference import Difference
 from visard.audit.tables import Cell, Table, percent, share
 from visard.audit.trials import rate
 from visard.papers.cast import introduced
-from visard.papers.difference import Difference
 from visard.papers.ghafourian2023.experiment import LEVELS, METHODS, PARTS, QUALITY, TOPS, Bench, Judge
 from visard.papers.ghafourian2023.outcomes import Flags, Outcomes
 from visard.papers.paper import Claim, Printed, beside

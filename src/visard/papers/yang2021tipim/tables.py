@@ -6,10 +6,10 @@ from itertools import combinations
 
 import numpy as np
 
+from visard.audit.difference import Difference
 from visard.audit.tables import Cell, Table, percent, share
 from visard.audit.trials import Rate, rate
 from visard.papers.cast import introduced
-from visard.papers.difference import Difference
 from visard.papers.paper import Claim, Printed, beside
 from visard.papers.rows import Array, column, columns, mean, where
 from visard.papers.study import Row

@@ -1,4 +1,4 @@
-"""What a paper's claims are judged by: a difference on the same trials, with its interval."""
+"""What claims are judged by: a difference on the same trials, with its interval."""
 
 from typing import Any, NamedTuple, Self
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from visard.audit.difference import Difference
 from visard.measure import paired_bootstrap
-from visard.papers.difference import Difference
 
 PEOPLE = np.arange(20) // 2
 
