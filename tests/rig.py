@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from tiny import tiny_onnx, write_card
 from visard.face import Face, Pixels, dlib_hog
-from visard.recognizer import Card, Recognizer, Threshold, add
+from visard.recognizer import Card, Recognizer, Threshold, add, derived, find, load, store_derived, store_thresholds
 from visard.recognizer.card import file_sha256
+from visard.recognizer.front import CloakDetector
 
 DLIB = dlib_hog()
 
@@ -78,6 +79,13 @@ def install(folder: Path, name: str, seed: int, value: float | None, *, black_bo
     given = [] if value is None else [asdict(threshold(value, sha256=file_sha256(file)))]
     card = write_card(folder / f"{name}.json", name=name, thresholds=given)
     return add(file, card, black_box=black_box)
+
+
+def install_adaptive(name: str, base: str, value: float, detector: CloakDetector | None = None) -> Card:
+    """Store a copy of the recognizer `base` as a hardened one that matches from the similarity `value` on."""
+    card = store_derived(derived(load(find(base)), name=name, detector=detector))
+    store_thresholds(card, [threshold(value, sha256=card.sha256)])
+    return find(name)
 
 
 def install_jurors(folder: Path) -> None:

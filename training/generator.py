@@ -18,7 +18,17 @@ from visard.cloak.crop import to_template
 from visard.generator import Crops, Training, train, window
 from visard.recognizer import find, load
 
-SETTINGS = {"budget": "ssim", "ssim": 0.97, "width": 16, "batch": 8, "rate": 5e-4}
+SETTINGS = {
+    "budget": "ssim",
+    "ssim": 0.97,
+    "cap": 14 / 255,
+    "gan": 0.0,
+    "width": 24,
+    "reduced": 2,
+    "places": 8,
+    "batch": 16,
+    "rate": 3e-4,
+}
 
 
 def crops(data: Path, size: int) -> Crops:

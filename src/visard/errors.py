@@ -21,7 +21,8 @@
     ├── HardeningError                a recognizer could not be hardened with what was given
     ├── AuditError                    the folders of an audit do not fit each other, or hold too little
     ├── MeasureError                  a measure was given what it is not defined on (also a ValueError)
-    └── MissingExtraError             an optional dependency is not installed
+    ├── MissingExtraError             an optional dependency is not installed
+    └── Interrupted                   the user stopped a command; the message says what is kept
 
 The message is one sentence that says what to do instead; the command line prints it as it stands.
 """
@@ -33,6 +34,7 @@ __all__ = [
     "CloakError",
     "FaceError",
     "HardeningError",
+    "Interrupted",
     "LandmarkError",
     "MaskError",
     "MeasureError",
@@ -142,3 +144,7 @@ class MissingExtraError(VisardError):
     def __init__(self, purpose: str, extra: str) -> None:
         super().__init__(f"{purpose} needs an optional part: pip install 'visard[{extra}]'.")
         self.extra = extra
+
+
+class Interrupted(VisardError):
+    """The user stopped a command; the message says what is kept, and how to go on."""

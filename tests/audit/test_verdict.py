@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rig import DLIB, astronaut, astronaut_face, color_juror, painted, threshold
-from visard.audit import VERDICT_CONDITIONS, FaceVerdict, JurorVerdict, judge
+from visard.audit import VERDICT_CONDITIONS, AdaptiveVerdict, FaceVerdict, JurorVerdict, judge
 from visard.errors import CalibrationError, PhotoError
 from visard.face import Face, Pixels, find_again
 from visard.photo import jpeg_round_trip, resize
@@ -246,3 +246,52 @@ def test_a_juror_that_missed_the_person_before_has_no_say() -> None:
     assert face(juror("a", 0.2), references=1).protected is None
     assert face(juror("a", 0.2), juror("b", 0.9), references=1).protected is True
     assert face(juror("a", 0.2), references=0).protected is True
+
+
+class Alarm(torch.nn.Module):
+    """Calls a face cloaked as far as it is gray."""
+
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        return -faces.std(dim=1).mean(dim=(1, 2))
+
+
+def test_a_hardened_recognizer_is_asked_beside_the_jury(portrait: Pixels, face: Face) -> None:
+    """It has a line of its own, and neither makes nor breaks the verdict; its detector sees the published face."""
+    blind, _ = color_juror(threshold(2.0), name="blind")
+    plain, eye = color_juror(threshold(-1.0), name="hard")
+    card = replace(plain.card, format="derived", base="colors", base_sha256="made", detector=-0.01, role="adaptive")
+    hard = Recognizer(card, eye, detector=Alarm())
+    quiet, _ = color_juror(threshold(2.0), name="quiet")
+    published = painted(portrait, face)
+    (alone,) = judge(portrait, published, [face], [blind], DLIB)
+    (verdict,) = judge(portrait, published, [face], [blind], DLIB, adaptive=[hard, quiet])
+    assert replace(verdict, adaptive=()) == alone
+    assert verdict.protected is True
+    assert [(v.juror, v.condition) for v in verdict.adaptive] == [
+        (name, condition) for name in ("hard", "quiet") for condition in VERDICT_CONDITIONS
+    ]
+    assert [v.protected for v in verdict.adaptive] == [False] * 3 + [True] * 3
+    assert [v.cloaked for v in verdict.adaptive] == [True] * 3 + [None] * 3  # a gray square
+    (same,) = judge(portrait, portrait, [face], [], DLIB, adaptive=[hard])
+    assert (same.protected, [v.cloaked for v in same.adaptive]) == (None, [False] * 3)
+    content = json.loads(json.dumps(verdict.to_json(), allow_nan=False))
+    assert content["adaptive"][0] == {**verdict.adaptive[0].to_json(), "has_say": True}
+    assert (content["adaptive"][0]["cloaked"], content["adaptive"][0]["threshold"]) == (True, -1.0)
+    assert alone.to_json()["adaptive"] == []
+
+
+def test_a_hardened_recognizer_needs_a_threshold_too(portrait: Pixels, face: Face) -> None:
+    one, _ = color_juror(threshold(0.5), name="hard")
+    with pytest.raises(CalibrationError, match=r"hard has no threshold at FMR 0\.01"):
+        judge(portrait, portrait, [face], [], DLIB, fmr=1e-2, adaptive=[one])
+
+
+def test_several_faces_and_their_detectors_calls(couple: tuple[Pixels, list[Face]]) -> None:
+    """Each face has its own, in the order of the conditions."""
+    both, (left, right) = couple
+    plain, eye = color_juror(threshold(2.0), name="hard")
+    card = replace(plain.card, format="derived", base="colors", base_sha256="made", detector=-0.01, role="adaptive")
+    verdicts = judge(both, painted(both, right), [left, right], [], DLIB, adaptive=[Recognizer(card, eye, (), Alarm())])
+    calls = [[v.cloaked for v in verdict.adaptive] for verdict in verdicts]
+    assert calls == [[False] * 3, [True] * 3]
+    assert all(isinstance(v, AdaptiveVerdict) for verdict in verdicts for v in verdict.adaptive)

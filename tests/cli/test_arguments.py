@@ -58,9 +58,18 @@ def test_names() -> None:
 
 
 def test_roles() -> None:
-    assert [arguments.role(word) for word in ("juror", "surrogate", None)] == ["juror", "surrogate", None]
-    with pytest.raises(SettingError, match='"juror" or "surrogate", got "judge"'):
+    assert [arguments.role(word) for word in ("juror", "surrogate", "adaptive", None)] == [
+        "juror", "surrogate", "adaptive", None,
+    ]  # fmt: skip
+    with pytest.raises(SettingError, match='"juror", "surrogate" or "adaptive", got "judge"'):
         arguments.role("judge")
+
+
+def test_batches() -> None:
+    assert (arguments.batch("auto"), arguments.batch("8")) == (None, 8)
+    for text in ("0", "-1", "many", "", "1.5"):
+        with pytest.raises(SettingError, match=f'--batch is "auto" or a number of faces from 1 on, got "{text}"'):
+            arguments.batch(text)
 
 
 def test_detectors(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_mistakes(visard: Run, tiny: Path, file: Path, tmp_path: Path) -> None:
     card = tmp_path / "card.json"
     for words, sentence in [
         (["add", file, "--card", card], '"tiny" is there already; give the card another name'),
-        (["add", file, "--card", card, "--role", "judge"], '--role is "juror" or "surrogate", got "judge"'),
+        (["add", file, "--card", card, "--role", "judge"], '--role is "juror", "surrogate" or "adaptive", got "judge"'),
         (["info", "tinny"], 'Did you mean "tiny"'),
         (["verify", "tiny", "tinny"], 'Did you mean "tiny"'),
         (["remove", "dlib-resnet"], "dlib-resnet came with a package and cannot be removed"),

@@ -1,7 +1,9 @@
 """visard train, and visard protect with what it wrote, as a person types them."""
 
 import hashlib
+import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +14,10 @@ import pytest
 
 from crowd import crowd
 from rig import astronaut, save
-from visard import photo
-from visard.generator import load_cloak
+from visard import generator, photo
+from visard.cli import commands
+from visard.cli.arguments import settings
+from visard.generator import Training, check_learner_settings, learned, load_cloak, settings_with_defaults
 from visard.recognizer import find
 
 Run = Callable[..., tuple[int, str, str]]
@@ -37,12 +41,22 @@ def test_help_imports_nothing_slow() -> None:
     assert "FILE.training" in done.stdout
 
 
+def test_the_help_names_settings_that_there_are() -> None:
+    """Those of the list belong to some kind, and those of the command for a CPU to advfaces."""
+    words = inspect.getdoc(commands.train) or ""
+    known = {name for kind in KINDS for name in settings_with_defaults(generator.KINDS[kind], {})}
+    named = set(re.findall(r"\b([a-z]+)=[\w./-]+", words.split("As published")[0])) | {"width"}
+    assert named == known
+    check_learner_settings(generator.KINDS["advfaces"], settings(re.findall(r"--set (\S+)", words)))
+
+
 @pytest.mark.usefixtures("jurors")
 @pytest.mark.parametrize("kind", KINDS)
 def test_train_then_protect(kind: str, visard: Run, people: Path, portrait: Path, tmp_path: Path) -> None:
     words = ("train", kind, "--data", people, "--recognizer", "blind", "--out", "my.safetensors", *QUICK)
     code, out, err = visard(*words, "--steps", 2)
     assert (code, err) == (0, "")
+    assert "Training on the CPU, float32.\n" in out
     assert "step 1: " in out
     assert "step 2: " in out
     assert f"my.safetensors: {kind}, 2 steps on 4 photos of 2 people against blind." in out
@@ -118,6 +132,90 @@ def test_time_that_is_up(visard: Run, people: Path) -> None:
     assert (code, "19999 steps are left; the same command goes on from here." in out) == (0, True)
 
 
+@pytest.mark.usefixtures("jurors")
+def test_an_interruption_says_what_is_kept(visard: Run, people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("train", "apf", "--data", people, "--recognizer", "blind", "--out", "a.safetensors", *QUICK)
+    real = Training.step
+
+    def stop(training: Training) -> dict[str, float]:
+        if training.steps == 3:
+            raise KeyboardInterrupt
+        return real(training)
+
+    monkeypatch.setattr(Training, "step", stop)
+    code, _, err = visard(*words, "--steps", 5)
+    assert (code, err) == (130, "visard: interrupted before anything was saved; the same command begins anew.\n")
+    assert visard(*words, "--steps", 2)[0] == 0
+    code, _, err = visard(*words, "--steps", 5)
+    assert (code, err.count("\n")) == (130, 1)
+    assert "interrupted; a.safetensors is kept as it was after 2 steps, and the same command goes on from there." in err
+    kept = {path: path.read_bytes() for path in (Path("a.safetensors"), Path("a.training/checkpoint.pt"))}
+    code, _, err = visard(*words, "--steps", 5, "--force", "--seed", 1)  # before its first save
+    assert (code, "after 2 steps, and the same command without --force goes on from there." in err) == (130, True)
+    assert all(path.read_bytes() == data for path, data in kept.items())
+    monkeypatch.setattr(Training, "step", real)
+    code, out, _ = visard(*words, "--steps", 3)
+    assert (code, "step 3: " in out, "step 2: " in out) == (0, True, False)
+
+
+@pytest.mark.usefixtures("jurors")
+def test_bfloat16(visard: Run, people: Path) -> None:
+    words = ("train", "apf", "--data", people, "--recognizer", "blind", "--steps", 1, *QUICK)
+    assert "Training on the CPU, bfloat16." in visard(*words, "--out", "a.safetensors", "--precision", "bfloat16")[1]
+    visard(*words, "--out", "b.safetensors")
+    one, other = (Path(f"{name}.safetensors").read_bytes() for name in "ab")
+    assert one != other
+
+
+@pytest.mark.usefixtures("jurors")
+def test_a_cloak_that_comes_with_visard(
+    visard: Run, people: Path, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learned, "SHIPPED", tmp_path / "weights")
+    (tmp_path / "weights").mkdir()
+    assert "To be trained first: advfaces, apf, latent-distance." in visard("methods")[1]
+    code, out, _ = visard("methods", "advfaces")
+    assert (code, "--set norm=None" in out, "visard train advfaces --data" in out) == (0, True, True)
+    words = ("--data", people, "--recognizer", "blind", "--out", "weights/advfaces.safetensors", "--steps", 1, *QUICK)
+    assert visard("train", "advfaces", *words, "--set", "budget=ssim")[0] == 0
+
+    table = visard("methods")[1]
+    assert re.search(r"^advfaces +untargeted +Deb et al\. 2020 +ssim=0\.97 *$", table, re.MULTILINE)
+    assert "To be trained first: apf, latent-distance." in table
+    code, out, _ = visard("methods", "advfaces")
+    assert (code, "1 steps on 4 photos of 2 people, cut to 64 px, against blind, from seed 0" in out) == (0, True)
+    assert "--set ssim=0.97\n--strength low: ssim=0.985\n" in out
+    seen = {}
+    for strength in ("low", "high"):
+        given = ("protect", portrait, "--method", "advfaces", "--strength", strength, "-o", f"{strength}.png")
+        assert visard(*given, "--batch", 3, "--report", f"{strength}.json")[0] == 1  # sharp matches everything
+        report = json.loads(Path(f"{strength}.json").read_text())
+        assert report["run"]["learned"] == load_cloak(Path("weights/advfaces.safetensors")).sha256
+        assert report["run"]["batch"] == 3
+        seen[strength] = report["photos"][0]["faces"][0]["ssim"]
+    assert seen["low"] > seen["high"]
+
+
+@pytest.mark.usefixtures("jurors")
+def test_a_bench_of_a_learned_cloak(visard: Run, people: Path) -> None:
+    words = ("--data", people, "--recognizer", "blind", "--steps", 1, *QUICK)
+    for seed in (0, 1):
+        assert visard("train", "apf", *words, "--seed", seed, "--out", f"my{seed}.safetensors")[0] == 0
+    given = ("bench", "--people", people, "--out", "out", "--detector", "aligned", "--run", "box")
+    runs = ("--run", "my0.safetensors", "--run", "my1.safetensors")  # one kind, two trainings
+    code, out, err = visard(*given, *runs)
+    assert (code, err) == (0, "")
+    assert {line.split()[0] for line in out.splitlines()} >= {"box", "my0.safetensors", "my1.safetensors"}
+    text = Path("out/bench.md").read_text()
+    assert "blind" not in re.search(r"jurors?: .*", text, re.IGNORECASE)[0]  # type: ignore[index]
+    pictures = [photo.read(Path("out/protected", run, "p0/0.png")).pixels for run in ("box", "my0.safetensors")]
+    assert (pictures[0] != pictures[1]).any()
+    code, _, err = visard(*given, "--run", "my0.safetensors", "--jury", "blind")
+    assert (code, "blind cannot judge what blind makes" in err) == (2, True)
+    code, _, err = visard(*given, "--run", "my0.safetensors", "--run", "./my0.safetensors")
+    assert (code, "is given twice" in err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -135,6 +233,8 @@ def test_time_that_is_up(visard: Run, people: Path) -> None:
         ({"--set": "depth=3"}, 'advfaces has no setting "depth".'),
         ({"--set": "mode=low"}, "advfaces: mode is one of obfuscation, impersonation; got low."),
         ({"--detector": "eyes"}, '--detector is "dlib"'),
+        ({"--device": "gpu"}, '--device is "cpu", "cuda" or "cuda:N", got "gpu".'),
+        ({"--precision": "half"}, '--precision is float32 or bfloat16, got "half".'),
         ({"--out": "begun.safetensors"}, "checkpoint.pt is damaged; begin anew with --force."),
     ],
 )
@@ -170,8 +270,8 @@ def test_mistakes_are_answered_in_one_sentence(
         ),
         (["--method", "bad.safetensors"], "bad.safetensors is not a cloak that visard train made"),
         (
-            ["--method", "advfaces"],
-            "advfaces is learned, and its weights do not come with visard; train it",
+            ["--method", "apf"],
+            "apf is learned, and no trained one is here; train it",
         ),
         (["--method", "FILE", "--surrogates", "sharp"], "FILE was trained against blind; leave --surrogates"),
         (["--method", "FILE", "--thorough"], "FILE was trained against blind; leave --surrogates and --thorough out."),

@@ -15,9 +15,9 @@ from visard.cloak.look import ahead, worst_nearby
 from visard.cloak.loop import best_of, descend, slope
 from visard.cloak.methods.apgd import checkpoints
 from visard.cloak.transform import block_shuffle, cutout, distorted_blocks, identity, mixed, scaled, spectrum
-from visard.cloak.transform.pixel import cosines
 from visard.errors import SettingError
 from visard.face.template import CANONICAL_POINTS
+from visard.recognizer.jpeg import cosines
 
 
 def generator(seed=0):

@@ -15,9 +15,9 @@ from learners import SIZE, tiny_recognizer
 from visard.cloak import Faces, Structure, Task, embed, find
 from visard.cloak.crop import from_template, to_template
 from visard.cloak.method import LEARNED
-from visard.errors import CloakError, UnknownMethodError
+from visard.errors import CloakError, SettingError, UnknownMethodError
 from visard.face.patch import _canonical_grid, face_mask
-from visard.generator import KINDS, LearnedCloak, learned, load_cloak, window
+from visard.generator import KINDS, LearnedCloak, find_method, learned, load_cloak, shipped, window
 from visard.generator.learner import frames_in
 from visard.recognizer import Recognizer
 
@@ -139,6 +139,51 @@ def test_the_structure_holds_on_the_photos_own_pixels(start: Any) -> None:
     used = Structure(faces.pixels, 0.95, (160 * unit) ** 2, mask).used(delta)
     assert float(used.max()) <= 1.02
     assert float(used.min()) > 0.3
+
+
+def test_a_learned_cloak_is_as_visible_as_it_is_asked_to_be(start: Any) -> None:
+    """More than in the training too: the change is scaled, not only shortened."""
+    training = start("advfaces", budget="ssim", ssim=0.98)
+    for _ in range(4):
+        training.step()
+    method, faces = training.cloak().method(), made_faces(2)
+    assert faces.frames is not None
+    mask = face_mask(faces.frames, 150)
+    area = (160 * torch.linalg.det(faces.frames[:, :, :2]).sqrt()) ** 2
+    lost = {}
+    for ssim in (0.99, 0.98, 0.96):
+        delta = method.cloak(asked(faces, mask=mask), ssim=ssim)
+        lost[ssim] = (1 - ssim) * float(Structure(faces.pixels, ssim, area, mask).used(delta).mean()) ** 2
+    assert lost[0.99] < 1.02 * 0.01
+    assert lost[0.98] > 1.3 * lost[0.99]
+    assert lost[0.96] > 1.3 * lost[0.98]
+    assert torch.equal(method.cloak(asked(faces, mask=mask), ssim=0.98), method.cloak(asked(faces, mask=mask)))
+    assert method.settings == {"ssim": 0.98}
+    assert method.at("low") == find("visard").at("low")
+    unstructured = start("advfaces").cloak().method()
+    assert (unstructured.settings, dict(unstructured.strengths)) == ({}, {})
+    with pytest.raises(SettingError, match="ssim lies between 0 and 1"):
+        method.check({"ssim": 1.5})
+
+
+def test_a_cloak_that_comes_with_visard(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learned, "SHIPPED", tmp_path)
+    assert shipped() == []
+    with pytest.raises(CloakError, match="advfaces is learned, and no trained one is here"):
+        find_method("advfaces")
+    (tmp_path / "advfaces.safetensors").write_bytes(trained["advfaces"].to_bytes())
+    (tmp_path / "bim.safetensors").write_bytes(b"no kind")
+    assert shipped() == ["advfaces"]
+    method = find_method("advfaces")
+    assert method.learned is not None
+    assert method.learned.sha256 == hashlib.sha256((tmp_path / "advfaces.safetensors").read_bytes()).hexdigest()
+    assert find_method(str(tmp_path / "advfaces.safetensors")).learned == method.learned
+    assert find_method("bim") is find("bim")
+    with pytest.raises(CloakError, match="apf is learned"):
+        find_method("apf")
+    assert method.page.startswith("AdvFaces: a generator")
+    assert "12 steps on 12 photos of 6 people, cut to 64 px, against tiny-1, tiny-2, from seed 0, with" in method.page
+    assert f"sha256 {method.learned.sha256}." in method.page
 
 
 def test_impersonation_needs_a_target(trained: Trained) -> None:

@@ -239,8 +239,7 @@ def test_photos_are_cloaked_together_as_they_would_be_alone(
     asked = plan("visard", settings={"steps": 3})
     run(photos, tmp_path / "together", asked)
     assert batches == [3]
-    monkeypatch.setattr(batch, "BATCH", 1)
-    run(photos, tmp_path / "alone", asked)
+    run(photos, tmp_path / "alone", replace(asked, batch=1))
     together, alone = pictures(tmp_path / "together"), pictures(tmp_path / "alone")
     assert (together != pictures(photos)).any(axis=(1, 2, 3)).all()
     assert alike(together, alone)
@@ -321,10 +320,9 @@ def test_an_interrupted_run_goes_on(
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
         if where == "within the cloak":
-            patch.setattr(batch, "BATCH", 2)
             stop = lambda path, _share: interrupt(0) if path.name == "c.png" else None  # noqa: E731
             with pytest.raises(KeyboardInterrupt):
-                list(protect_all(jobs([photos], out), asked, out / LEDGER, stop))
+                list(protect_all(jobs([photos], out), replace(asked, batch=2), out / LEDGER, stop))
             assert contents(out).keys() == {"a.png", "b.png"}
         else:
             counting(patch, lambda n: interrupt(0) if n == 2 else None)

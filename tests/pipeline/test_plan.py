@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rig import install, threshold
+from rig import install, install_adaptive, threshold
 from tiny import tiny_onnx, write_card
 from visard.errors import CardError, NoFaceError, RecognizerError, SettingError, UnknownRecognizerError
 from visard.face import Face
-from visard.pipeline import Plan, Selection, choose_jury, choose_recognizers, uncalibrated
+from visard.pipeline import Plan, Selection, choose_adaptive, choose_jury, choose_recognizers, uncalibrated
 from visard.recognizer import add, find, store_thresholds
 from visard.recognizer.card import file_sha256
 
@@ -185,3 +185,35 @@ def test_a_new_calibration_makes_another_plan(empty_store: Path, plan: Callable[
         surrogates, jury = choose_recognizers()
         prints.append(Plan(plan().method, surrogates, jury, plan().detector).fingerprint())
     assert len({before, *prints}) == 3
+
+
+def test_hardened_recognizers_are_neither_surrogates_nor_jurors(empty_store: Path, plan: Callable[..., Plan]) -> None:
+    maker = install(empty_store, "maker", 3, 0.5)
+    card = install_adaptive("hard", "maker", 0.5)
+    for thorough in (False, True):
+        surrogates, jury = choose_recognizers(jury=["maker"], thorough=thorough)
+        assert "hard" not in [r.name for r in (*surrogates, *jury)]
+    assert [r.name for r in choose_jury()] == ["maker"]
+    # kin of what made the cloak may be asked, the maker itself is not
+    assert [r.name for r in choose_adaptive([maker])] == ["hard"]
+    assert choose_adaptive([maker, card]) == choose_adaptive((), ["none"]) == choose_adaptive((), ["hard"]) == ()
+    assert choose_adaptive((), fmr=1e-2) == ()  # it has no threshold there
+    assert uncalibrated(1e-2) == ["maker", "hard"]
+    assert uncalibrated(1e-3) == []
+    with pytest.raises(RecognizerError, match="hard cannot judge what maker makes: they are of one origin"):
+        choose_recognizers(["maker"], ["hard"])
+    assert [r.name for r in choose_recognizers(["dlib-resnet"], ["hard"])[1]] == ["hard"]
+    assert [r.name for r in choose_recognizers(["hard"])[0]] == ["hard"]
+    prints = {plan().fingerprint()}
+    for value in (0.5, 0.4):
+        store_thresholds(find("hard"), [threshold(value, sha256=card.sha256)])
+        prints.add(plan(adaptive=choose_adaptive(())).fingerprint())
+    assert len(prints) == 3
+
+
+def test_a_hardened_recognizer_without_its_base_is_left_out(empty_store: Path) -> None:
+    install(empty_store, "maker", 3, 0.5)
+    install_adaptive("hard", "maker", 0.5)
+    (empty_store / "home/recognizers/maker/maker.onnx").unlink()
+    assert choose_adaptive(()) == ()
+    assert uncalibrated(1e-4) == []

@@ -17,6 +17,7 @@ from visard import recognizer as room
 from visard.errors import RecognizerError
 from visard.face import Face, dlib_hog
 from visard.recognizer import Recognizer, parse_card
+from visard.recognizer.front import Bits, CloakDetector, Median, TotalVariation
 from visard.recognizer.onnx_graph import load_graph
 
 ASSETS = ["edgeface-xs", "mobileface-v2", "mobilefacenet-casia", "mobilefacenet-ms1m", "reid-retail-0095"]
@@ -29,7 +30,8 @@ def face() -> Face:
 
 
 @pytest.fixture(
-    scope="module", params=["dlib-resnet", "tiny", *(pytest.param(n, marks=pytest.mark.assets) for n in ASSETS)]
+    scope="module",
+    params=["dlib-resnet", "tiny", "derived", *(pytest.param(n, marks=pytest.mark.assets) for n in ASSETS)],
 )
 def recognizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recognizer]:
     name = request.param
@@ -43,6 +45,10 @@ def recognizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
                 parse_card(tiny_card(role="surrogate")),
                 load_graph(tiny_onnx(tmp_path_factory.mktemp("tiny") / "t.onnx")),
             )
+        elif name == "derived":
+            front = [TotalVariation(), Median(), Bits(depth=7)]
+            made = room.derived(room.load(room.find("dlib-resnet")), front=front, detector=CloakDetector())
+            yield room.load(room.store_derived(made))
         else:
             yield room.load(room.find(name))
 
@@ -103,7 +109,7 @@ def test_align(recognizer: Recognizer, face: Face, aligned: Tensor) -> None:
 def test_channel_order(recognizer: Recognizer, aligned: Tensor, embedded: Tensor) -> None:
     """The same network on a card of the other order sees swapped channels, each still with its own mean."""
     other = "RGB" if recognizer.card.channels == "BGR" else "BGR"
-    swapped = Recognizer(replace(recognizer.card, channels=other), recognizer.network)
+    swapped = Recognizer(replace(recognizer.card, channels=other), recognizer.network, recognizer.front)
     torch.testing.assert_close(swapped.embed(aligned.flip(1)), embedded, atol=1e-5, rtol=0)
     assert not torch.allclose(swapped.embed(aligned), embedded, atol=1e-4)
 

@@ -96,6 +96,18 @@ def quality_crop(pixels: Pixels, face: Face) -> np.ndarray[Any, np.dtype[np.floa
 
 def embed_views(recognizer: Recognizer, views: Sequence[View]) -> Tensor:
     """The embeddings (M, D) of faces in their surroundings, in bounded batches."""
+    return _asked(recognizer.embed, recognizer, views)
+
+
+def called_cloaked(recognizer: Recognizer, views: Sequence[View]) -> list[bool | None]:
+    """Whether the recognizer's detector calls each of M faces in their surroundings cloaked; None without one."""
+    threshold = recognizer.card.detector
+    if recognizer.detector is None or threshold is None or not views:
+        return [None] * len(views)
+    return [bool(logit >= threshold) for logit in _asked(recognizer.detector, recognizer, views)]
+
+
+def _asked(question: Callable[[Tensor], Tensor], recognizer: Recognizer, views: Sequence[View]) -> Tensor:
     batches = []
     with torch.no_grad():
         for start in range(0, len(views), _BATCH):
@@ -103,7 +115,7 @@ def embed_views(recognizer: Recognizer, views: Sequence[View]) -> Tensor:
                 recognizer.align(_tensor(pixels), torch.from_numpy(face.frame).float()[None])
                 for pixels, face in views[start : start + _BATCH]
             ]
-            batches.append(recognizer.embed(torch.cat(aligned)))
+            batches.append(question(torch.cat(aligned)))
     return torch.cat(batches)
 
 

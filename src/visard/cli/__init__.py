@@ -10,13 +10,13 @@ _INTERRUPTED = 130  # what typer makes of Ctrl-C
 def main() -> None:
     """Run the command ``visard``; visard's own errors are printed as one sentence, with exit code 2."""
     from visard.cli.commands import app
-    from visard.errors import VisardError
+    from visard.errors import Interrupted, VisardError
 
     try:
         app()
     except VisardError as error:
         sys.stderr.write(f"visard: {error}\n")
-        sys.exit(2)
+        sys.exit(_INTERRUPTED if isinstance(error, Interrupted) else 2)
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:
             sys.stderr.write(

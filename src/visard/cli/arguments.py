@@ -74,12 +74,21 @@ def _value(text: str, pair: str, option: str) -> float | bool | str:
 
 
 def role(text: str | None) -> "Role | None":
-    """ "surrogate" or "juror"."""
+    """ "surrogate", "juror" or "adaptive"."""
     match text:
-        case None | "surrogate" | "juror":
+        case None | "surrogate" | "juror" | "adaptive":
             return text
         case _:
-            raise SettingError(f'--role is "juror" or "surrogate", got "{text}".')
+            raise SettingError(f'--role is "juror", "surrogate" or "adaptive", got "{text}".')
+
+
+def batch(text: str) -> int | None:
+    """ "auto" -> None, "8" -> 8."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise SettingError(f'--batch is "auto" or a number of faces from 1 on, got "{text}".')
+    return int(text)
 
 
 def detector(text: str, option: str = "--detector") -> "Detector":

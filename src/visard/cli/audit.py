@@ -20,7 +20,7 @@ from visard.audit.report import write
 from visard.cli import arguments, report, show
 from visard.errors import NoFaceError, SettingError
 from visard.face import read_faces
-from visard.pipeline import Outcome, choose_jury, read_reference, records, status_of, uncalibrated
+from visard.pipeline import Outcome, choose_adaptive, choose_jury, read_reference, records, status_of, uncalibrated
 from visard.recognizer import Card, cards, find
 
 LOOKS = ".looks"
@@ -39,7 +39,7 @@ def run_photo(
 ) -> None:
     """Judge the protected photo, print the verdict, exit with its code."""
     report.check(report_file)
-    jurors = choose_jury(jury, fmr)
+    jurors, adaptive = choose_jury(jury, fmr), choose_adaptive((), jury, fmr)
     show.left_out(uncalibrated(fmr) if not jury else [], fmr)
     detect = arguments.detector(detector)
     before, after = photo.read(original).pixels, photo.read(protected).pixels
@@ -47,12 +47,15 @@ def run_photo(
     if not faces:
         raise NoFaceError(f"{original}: no face was found; give boxes with --boxes, or another detector.")
     others = [read_reference(path, detect) for path in references]
-    verdicts = judge(before, after, faces, jurors, detect, fmr=fmr, references=others)
+    verdicts = judge(before, after, faces, jurors, detect, fmr=fmr, references=others, adaptive=adaptive)
     outcome = Outcome(original, status_of(verdicts), protected, faces=tuple(verdicts)).to_json()
     show.outcome(outcome, jurors)
     if report_file is not None:
-        jury_hashes = {juror.name: juror.card.sha256 for juror in jurors}
-        report.write(report_file, {"run": {"jury": jury_hashes, "fmr": fmr}, "photos": [outcome]})
+        hashes = {
+            part: {one.name: one.card.sha256 for one in asked}
+            for part, asked in (("jury", jurors), ("adaptive", adaptive))
+        }
+        report.write(report_file, {"run": {**hashes, "fmr": fmr}, "photos": [outcome]})
     raise typer.Exit(report.exit_code([outcome["status"]]))
 
 

@@ -10,8 +10,11 @@ import typer
 import visard
 from visard.cli import arguments, models, person
 from visard.cli.options import (
+    BatchOption,
     BoxesOption,
+    DefenceSettingsOption,
     DetectorOption,
+    DeviceOption,
     ExceptOption,
     FmrOption,
     ForceOption,
@@ -83,6 +86,7 @@ def protect(
     keep_metadata: KeepMetadataOption = False,
     force: ForceOption = False,
     seed: SeedOption = 0,
+    batch: BatchOption = "auto",
 ) -> None:
     """Protect the faces in photos: holiday.jpg becomes holiday.visard.jpg, with a verdict.
 
@@ -114,6 +118,7 @@ def protect(
             keep_metadata=keep_metadata,
             force=force,
             seed=seed,
+            batch=arguments.batch(batch),
         ),
     )
 
@@ -198,6 +203,7 @@ def bench(
     keep_embeddings: Annotated[
         bool, typer.Option("--keep-embeddings", help="Keep what was seen in FOLDER/.looks, to add runs later.")
     ] = False,
+    batch: BatchOption = "auto",
 ) -> None:
     """Compare methods and their settings: the same photos, surrogates and jury for all.
 
@@ -217,6 +223,7 @@ def bench(
         fmr,
         seed,
         keep_embeddings,
+        arguments.batch(batch),
     )
 
 
@@ -261,6 +268,10 @@ def train(
     detector: DetectorOption = "dlib",
     seed: SeedOption = 0,
     force: Annotated[bool, typer.Option("--force", help="Begin anew, over what is there.")] = False,
+    device: DeviceOption = "cpu",
+    precision: Annotated[
+        str, typer.Option("--precision", metavar="float32|bfloat16", help="Of the networks' arithmetic.")
+    ] = "float32",
 ) -> None:
     """Train a network that cloaks a face in one forward pass; apply it with visard protect --method FILE.
 
@@ -268,8 +279,13 @@ def train(
     cloaked, and the change eightfold. All are written each minute; interrupted, the same command goes on from there.
 
     Settings (--set): of all kinds budget=ssim, ssim=0.97, views=true, batch=32, rate=1e-4, width; of advfaces
-    mode=obfuscation or impersonation, norm=3, identity=10, perturbation=1; of latent-distance bound=32/255, weight=5,
-    perceptual=dssim or lpips; of apf eps=16/255.
+    mode=obfuscation or impersonation, norm=3, identity=10, perturbation=1, gan=1, reduced=2, places=8; of
+    latent-distance bound=32/255, weight=5, perceptual=dssim or lpips; of apf eps=16/255.
+
+    As published, on a GPU: visard train advfaces --size 160 --device cuda ... On two CPU cores in half an hour:
+    visard train advfaces --max-minutes 30 --set budget=ssim --set gan=0 --set width=24 --set reduced=2
+    --set places=8 --set batch=16 --set rate=1e-3 ... On N GPUs: torchrun --nproc-per-node N -m visard train ...
+    --device cuda, where each takes its share of a batch.
     """
     from visard.cli import train as command
 
@@ -284,6 +300,139 @@ def train(
         max_minutes,
         role,
         detector,
+        seed,
+        force,
+        device,
+        precision,
+    )
+
+
+@app.command()
+def duel(
+    recognizer: Annotated[str, typer.Option("--recognizer", metavar="NAME", help="Who is hardened.")],
+    data: Annotated[Path, typer.Option("--data", metavar="FOLDER", help="One folder of photos a person.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where rounds, tables and figures go.")],
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often the recognizer is hardened.")] = 2,
+    methods: Annotated[
+        str, typer.Option("--methods", metavar="A,B", help="Cloaks beside the white box and transfer, or files.")
+    ] = "visard",
+    surrogates: Annotated[
+        str, typer.Option("--surrogates", metavar="A,B", help="Whom transfer starts from (default: by card).")
+    ] = "",
+    jury: JuryOption = "",
+    defence: Annotated[str, typer.Option("--defence", metavar="NAME", help="How it is hardened.")] = "adversarial",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the defence; repeatable.")
+    ] = None,
+    role: Annotated[str | None, typer.Option("--role", help="Harden on this role in FOLDER/meta.csv.")] = None,
+    validate_role: Annotated[
+        str | None, typer.Option("--validate-role", help="Attack people of this role (default: a fifth).")
+    ] = None,
+    calibrate_role: Annotated[
+        str | None, typer.Option("--calibrate-role", help="Thresholds from this role (default: a fifth).")
+    ] = None,
+    photos: Annotated[int, typer.Option("--photos", min=4, help="How many photos are attacked, at most.")] = 200,
+    training: Annotated[int, typer.Option("--training", min=1, help="How many photos it is hardened on.")] = 400,
+    eps: Annotated[
+        str, typer.Option("--eps", metavar="8/255", help="How far white box and transfer may change a pixel.")
+    ] = "8/255",
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of white box and transfer.")] = 20,
+    restarts: Annotated[int, typer.Option("--restarts", min=1, help="Random starts of the white box.")] = 2,
+    keep: Annotated[
+        str, typer.Option("--keep", metavar="NAME", help="Store the hardened recognizers as NAME-1, NAME-2, ...")
+    ] = "",
+    detector: DetectorOption = "dlib",
+    seed: SeedOption = 0,
+) -> None:
+    """Let cloaks and a recognizer adapt to each other: attack it, harden it against that, and again.
+
+    In each round photos are cloaked by who knows the recognizer's weights, by who knows others only, and by METHODS
+    that have both; then it is hardened on other people under the same cloaks. The report says what each side gains,
+    and what survives of photos that were posted in earlier rounds. Who is hardened on, attacked and calibrated on are
+    different people. Writes duel.md, duel.html, ledger.parquet and
+    trials.parquet; interrupted, it goes on where it was.
+    """
+    from visard.cli import duel as command
+
+    command.run(
+        recognizer,
+        data,
+        out,
+        rounds,
+        arguments.names(methods),
+        arguments.names(surrogates),
+        arguments.names(jury),
+        defence,
+        arguments.settings(settings or []),
+        (role, validate_role, calibrate_role),
+        detector,
+        training,
+        photos,
+        {"eps": arguments.settings([f"eps={eps}"], "--eps")["eps"], "steps": steps, "restarts": restarts},
+        keep,
+        seed,
+    )
+
+
+@app.command()
+def harden(
+    recognizer: Annotated[str, typer.Option("--recognizer", metavar="NAME", help="Which recognizer to harden.")],
+    data: Annotated[Path, typer.Option("--data", metavar="FOLDER", help="One folder of photos a person.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the hardened recognizer is to be called.")],
+    cloaks: Annotated[
+        str, typer.Option("--cloaks", metavar="A,B", help="Methods that make the cloaks, or what visard train wrote.")
+    ],
+    unseen: Annotated[
+        str, typer.Option("--unseen", metavar="A,B", help="Methods to judge by that the training does not see.")
+    ] = "",
+    defence: Annotated[str, typer.Option("--defence", metavar="NAME", help="How to harden.")] = "vos2023",
+    settings: DefenceSettingsOption = None,
+    surrogates: Annotated[
+        str, typer.Option("--surrogates", metavar="A,B", help="Whom the cloaks are made against (default: itself).")
+    ] = "",
+    role: Annotated[str | None, typer.Option("--role", help="Only rows with this role in FOLDER/meta.csv.")] = None,
+    validate: Annotated[
+        Path | None,
+        typer.Option("--validate", metavar="FOLDER", help="Other people, to judge on (default: a fifth of --data)."),
+    ] = None,
+    validate_role: Annotated[
+        str | None, typer.Option("--validate-role", help="Judge on the rows with this role in meta.csv.")
+    ] = None,
+    calibrate_role: Annotated[
+        str | None, typer.Option("--calibrate-role", help="Thresholds from the rows with this role in meta.csv.")
+    ] = None,
+    detector: DetectorOption = "dlib",
+    fmr: Annotated[float, typer.Option("--fmr", min=0, max=1, help="False match rate to judge at.")] = 1e-3,
+    device: DeviceOption = "cpu",
+    seed: SeedOption = 0,
+    force: Annotated[bool, typer.Option("--force", help="Begin anew, over what was begun under this name.")] = False,
+) -> None:
+    """Make a recognizer that cloaks do not fool: train it on, or put something before it, and keep it as NAME.
+
+    Cloaks are made of the faces of --data and the recognizer is hardened against them; what it misses before and
+    after is measured on people who were not in the training. Interrupted, the same command goes on.
+
+    Defences: adversarial, denoiser, detector, parseval, projection, purification, smoothing, squeezing, vos2023. What
+    one does, and its settings: visard methods NAME.
+    """
+    from visard.cli import harden as command
+
+    command.run(
+        recognizer,
+        data,
+        name,
+        arguments.names(cloaks),
+        arguments.names(unseen),
+        defence,
+        arguments.settings(settings or []),
+        arguments.names(surrogates),
+        role,
+        validate,
+        validate_role,
+        calibrate_role,
+        detector,
+        fmr,
+        device,
         seed,
         force,
     )
@@ -309,22 +458,25 @@ def methods(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Print this method's page.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the methods and their settings, or say what one does."""
-    from visard.cli import show, train
-    from visard.cloak import find, method_names
+    """List the methods and their settings, or say what one does, or a defence of visard harden."""
+    from visard.cli import harden, show, train
+    from visard.cloak import method_names
+    from visard.generator import KINDS, find_method
 
-    learned = {method.name: method for method in train.untrained()}
-    names = [name] if name else sorted([*method_names(), *learned])
-    cards = [learned[one] if one in learned else find(one) for one in names]
+    if harden.page(name, as_json=as_json):
+        return
+    untrained = {method.name: method for method in train.untrained()}
+    names = [name] if name else sorted([*method_names(), *KINDS])
+    cards = [untrained[one] if one in untrained else find_method(one) for one in names]
     if as_json:
         rows = [{"name": m.name, "aim": m.aim, "paper": m.paper, "page": m.page, "settings": m.settings} for m in cards]
-        typer.echo(json.dumps([{**row, "trained": row["name"] in learned} for row in rows], indent=1))
+        typer.echo(json.dumps([{**row, "trained": row["name"] in untrained} for row in rows], indent=1))
         return
     if name:
         show.method(cards[0])
     else:
         show.methods(cards)
-    train.show_how([card.name for card in cards if card.name in learned])
+    train.show_how([card.name for card in cards if card.name in untrained])
 
 
 @app.command()

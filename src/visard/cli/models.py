@@ -11,7 +11,7 @@ from visard.cli import arguments
 app = typer.Typer(help="The recognizers: list, inspect, add, fetch, verify, remove them.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The recognizer's name; see: visard models list.")]
-RoleOption = Annotated[str | None, typer.Option("--role", help='"juror" (default) or "surrogate".')]
+RoleOption = Annotated[str | None, typer.Option("--role", help='"juror" (default), "surrogate" or "adaptive".')]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -110,7 +110,7 @@ def verify(
     else:
         show_models.states(rows)
     # what nobody fetched is missed only by who asks for it
-    bad = {"missing", "damaged", *(["not fetched"] if names else [])}
+    bad = {"missing", "damaged", "base missing", *(["not fetched"] if names else [])}
     raise typer.Exit(1 if any(state in bad for _, state, _ in rows) else 0)
 
 

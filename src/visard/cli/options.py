@@ -25,6 +25,10 @@ ExceptOption = Annotated[str, typer.Option("--except", metavar="2", help="Protec
 SettingsOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; repeatable.")
 ]
+DefenceSettingsOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the defence; repeatable.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", metavar="cpu|cuda|cuda:N", help="Where to compute.")]
 SurrogatesOption = Annotated[
     str, typer.Option("--surrogates", metavar="A,B", help="Recognizers that make the cloak (default: by card).")
 ]
@@ -36,3 +40,6 @@ KeepMetadataOption = Annotated[
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing files, even the input.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random draw.")]
+BatchOption = Annotated[
+    str, typer.Option("--batch", metavar="auto|N", help="Faces at once (auto: as half of the free memory holds).")
+]

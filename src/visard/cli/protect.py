@@ -9,14 +9,16 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from visard import photo
 from visard.cli import arguments, report, show
-from visard.cloak import find, load_mask
+from visard.cloak import load_mask
 from visard.errors import SettingError
-from visard.generator import SUFFIX, load_cloak
+from visard.generator import find_method
 from visard.pipeline import (
     LEDGER,
     Plan,
     Row,
     Selection,
+    batch_for,
+    choose_adaptive,
     choose_judges,
     choose_recognizers,
     jobs,
@@ -41,10 +43,11 @@ def build_plan(
     targets: Sequence[Path],
     references: Sequence[Path],
     fmr: float,
+    batch: int | None,
     **rest: Any,
 ) -> Plan:
     """The plan that the options ask for; raises ``VisardError`` before any photo is touched."""
-    chosen = load_cloak(Path(method)).method() if method.endswith(SUFFIX) else find(method)
+    chosen = find_method(method)
     settings = {**(chosen.at(strength) if strength else {}), **settings}
     chosen.check(settings)
     if chosen.learned is None:
@@ -54,10 +57,12 @@ def build_plan(
         raise SettingError(f"{method} was trained against {names}; leave --surrogates and --thorough out.")
     else:
         makers, judges = (), choose_judges(chosen.learned.surrogates, jury, fmr)
+    taught = chosen.learned.surrogates if chosen.learned else ()
     show.left_out(uncalibrated(fmr) if not jury else [], fmr)
     by_role = {card.name for card in cards().values() if card.role == "surrogate" and ready(card)}
     if thorough and {maker.name for maker in makers} <= by_role:
         show.nothing_more()
+    people = tuple(p for given in targets for p in (photo.find(given) if given.is_dir() else [given]))
     return Plan(
         method=chosen,
         settings=settings,
@@ -67,9 +72,11 @@ def build_plan(
         detector_name=detector,
         faces_from=boxes,
         selection=Selection(only, but),
-        targets=tuple(p for given in targets for p in (photo.find(given) if given.is_dir() else [given])),
+        targets=people,
         references=tuple(references),
         fmr=fmr,
+        batch=batch or batch_for(makers, len(people)),
+        adaptive=choose_adaptive([*(maker.card for maker in makers), *taught], jury, fmr),
         **rest,
     )
 
@@ -100,6 +107,7 @@ def mask_plan(
         selection=Selection(only, but),
         references=tuple(references),
         fmr=fmr,
+        adaptive=choose_adaptive(worn.surrogates, jury, fmr),
         **rest,
     )
 
@@ -108,7 +116,7 @@ def run(photos: Sequence[Path], output: Path | None, report_file: Path | None, p
     """Protect the photos, print the verdict, exit with its code."""
     planned = jobs(photos, output)
     report.check(report_file)
-    for juror in plan.jury:
+    for juror in (*plan.jury, *plan.adaptive):
         juror.threshold(plan.fmr)  # a juror without a threshold is found out before the work, not after
     folder = output if output is not None and planned[0][1] != output else None
     rows: list[Row] = []

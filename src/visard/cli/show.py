@@ -47,8 +47,13 @@ def outcome(photo: Mapping[str, Any], jury: Sequence[Recognizer]) -> None:
         x0, y0, x1, y1 = (round(v) for v in face["box"])
         quality = f"SSIM {face['ssim']:.3f}, PSNR {face['psnr'] or float('inf'):.1f} dB on its 160 px crop"
         console.print(f"\nFace {face['number']} at {x0},{y0} - {x1},{y1}: {_colored(_face_status(face))} ({quality})")
+        against = f"{face['references']} other photo(s) of the person" if face["references"] else "the original photo"
         if face["jurors"]:
-            console.print(_jurors(face))
+            console.print(_asked(face["jurors"], "juror", f"Similarity to {against}, before and after:"))
+        if face["adaptive"]:
+            console.print(_asked(face["adaptive"], "adaptive", "The same for who was hardened against cloaks:"))
+            for line in _calls(face["adaptive"]):
+                console.print(line)
     console.print()
     _closing(photo["faces"], jury, console)
 
@@ -62,19 +67,15 @@ def _colored(status: str) -> str:
     return f"[{_COLORS[status]}]{text}[/]"
 
 
-def _jurors(face: Mapping[str, Any]) -> Table:
-    """One line a juror: similarity before and after, under every condition."""
-    against = f"{face['references']} other photo(s) of the person" if face["references"] else "the original photo"
-    title = f"Similarity to {against}, before and after:"
+def _asked(asked: Sequence[Mapping[str, Any]], kind: str, title: str) -> Table:
+    """One line for each who was `asked`, a "juror" or "adaptive": similarity before and after, under every
+    condition."""
     table = Table(title=title, title_justify="left", title_style="dim", box=None, padding=(0, 1, 0, 0))
-    table.add_column("juror", no_wrap=True)
+    table.add_column(kind, no_wrap=True)
     for column in ("before", *VERDICT_CONDITIONS, "match at"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    by_juror: dict[str, list[Mapping[str, Any]]] = {}
-    for row in face["jurors"]:
-        by_juror.setdefault(row["juror"], []).append(row)
-    for name, rows in by_juror.items():
+    for name, rows in _by_name(asked).items():
         voices = [row["protected"] for row in rows if row["has_say"]]
         verdict = _colored(_PROTECTED[all(voices)]) if voices else "[yellow]no say[/]"
         table.add_row(
@@ -85,6 +86,24 @@ def _jurors(face: Mapping[str, Any]) -> Table:
             verdict,
         )
     return table
+
+
+def _calls(asked: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each who has a detector: whether it calls the face cloaked, and when."""
+    lines = []
+    for name, rows in _by_name(asked).items():
+        if rows[0]["cloaked"] is not None:
+            where = [row["condition"] for row in rows if row["cloaked"]]
+            calls = f"[red]calls the face cloaked[/] ({', '.join(where)})" if where else "sees no cloak"
+            lines.append(f"The detector of {name} {calls}.")
+    return lines
+
+
+def _by_name(asked: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in asked:
+        found.setdefault(row["juror"], []).append(row)
+    return found
 
 
 def _digits(rows: Sequence[Mapping[str, Any]]) -> int:
@@ -98,10 +117,11 @@ def _after(row: Mapping[str, Any], digits: int) -> str:
 
 
 def _closing(faces: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer], console: Console) -> None:
+    rows = [row for face in faces for row in (*face["jurors"], *face["adaptive"])]
     if not jury:
         console.print(f"[yellow]{_NO_JURY}[/]")
+    if not rows:
         return
-    rows = [row for face in faces for row in face["jurors"]]
     console.print(
         f"[dim]A juror matches two photos at or above a similarity whose false match rate is {rows[0]['fmr']:g}.[/]"
     )
@@ -118,9 +138,14 @@ def _closing(faces: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer], con
             f"[yellow]{', '.join(sorted(missed))} did not match the --reference photos even before: that it misses "
             "them now proves nothing; give other photos of the person.[/]"
         )
+    if any(face["adaptive"] for face in faces):
+        console.print(
+            "[dim]An adaptive recognizer was hardened against cloaks: it counts for nothing above, and shows what is "
+            "left once others expect a cloak.[/]"
+        )
     if any(face["protected"] is False for face in faces):
         console.print(_MORE)
-    if not missed and all(face["protected"] for face in faces):
+    if not missed & {juror.name for juror in jury} and all(face["protected"] for face in faces):
         known = (
             "One juror proves little: another recognizer may still find the person"
             if len(jury) == 1

@@ -1,7 +1,8 @@
 """What the command line prints of recognizers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -9,7 +10,9 @@ from rich.table import Table
 
 from visard.recognizer import Card
 
-_COLORS = {"intact": "green", "not fetched": "yellow", "missing": "red", "damaged": "red"}
+_COLORS = {"intact": "green", "not fetched": "yellow", "missing": "red", "damaged": "red", "base missing": "red"}
+
+_AS = {"juror": "a juror", "surrogate": "a surrogate", "adaptive": "an adaptive recognizer"}
 
 
 def table(found: Sequence[tuple[Card, bool]]) -> None:
@@ -47,6 +50,9 @@ def facts(card: Card, path: Path, state: str) -> None:
         "license of the weights": card.license,
         "license of the code": card.code_license,
         "format": card.format + (f", network {card.network}" if card.network else ""),
+        "derived from": f"{card.base}, sha256 {card.base_sha256}" if card.base else "",
+        "front": "; ".join(_part(entry) for entry in card.front),
+        "detector": "" if card.detector is None else f"calls a face cloaked from the logit {card.detector:.3f} on",
         "architecture": card.architecture,
         "loss": card.loss,
         "training data": card.training_data,
@@ -72,6 +78,11 @@ def facts(card: Card, path: Path, state: str) -> None:
     console.print(_thresholds(card))
 
 
+def _part(entry: Mapping[str, Any]) -> str:
+    settings = ", ".join(f"{key}={value:g}" for key, value in entry.items() if key != "name")
+    return f"{entry['name']} ({settings})" if settings else str(entry["name"])
+
+
 def _three(values: tuple[float, float, float]) -> str:
     return f"{values[0]:g}" if len(set(values)) == 1 else f"({', '.join(f'{v:g}' for v in values)})"
 
@@ -93,10 +104,10 @@ def added(card: Card) -> None:
     """A recognizer that is ready now, and what to do next."""
     console = Console(soft_wrap=True, highlight=False)
     console.print(
-        f"{card.name} is ready as a {card.role} ({card.dim}-d, license of the weights: {escape(card.license)}); "
+        f"{card.name} is ready as {_AS[card.role]} ({card.dim}-d, license of the weights: {escape(card.license)}); "
         f"sha256 {card.sha256[:12]}..."
     )
-    if card.role == "juror" and not card.valid_thresholds:
+    if card.role != "surrogate" and not card.valid_thresholds:
         console.print(f"Give it thresholds: visard calibrate --people FOLDER --recognizer {card.name}")
 
 

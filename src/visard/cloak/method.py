@@ -56,7 +56,8 @@ _BUILT_IN = {
     "visard": "visard.cloak.methods.visard:VISARD",
 }
 LEARNED = ("advfaces", "apf", "latent-distance")
-"""Kinds of methods that are trained first: the file that the training writes is the method."""
+"""Kinds of methods that are trained first: the file that the training writes is the method. ``generator.find_method``
+finds those that come with visard."""
 # by the annotation of a setting: the types that it takes, and how they are called; a Literal takes its words
 _KINDS: dict[type, tuple[Any, str]] = {
     bool: (bool, "true or false"),
@@ -84,7 +85,8 @@ class Method:
 
     `run(task, **settings)` returns the change (N, C, H, W); its keyword defaults are the settings. `aim`: whether it
     steers toward a target, away from the person, or either; `many`: whether it takes several targets; `learned`: what
-    it knows beforehand, if anything; `strengths`: names of settings that go together, for who does not want to set any.
+    it knows beforehand, if anything; `strengths`: names of settings that go together, for who does not want to set any;
+    `about`: the words of its page, where those of its module and function are not about it.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Method:
     many: bool = False
     learned: Learned | None = None
     strengths: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    about: str = ""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -103,6 +106,8 @@ class Method:
     @property
     def page(self) -> str:
         """What it does, its source, what differs, and what the settings mean: the words of its module and function."""
+        if self.about:
+            return self.about
         words = [inspect.getdoc(one) for one in (inspect.getmodule(self.run), self.run) if one is not None]
         return "\n\n".join(word for word in words if word)
 
@@ -181,8 +186,8 @@ def find(name: str) -> Method:
         outside = [entry for entry in entry_points(group=ENTRY_POINTS) if entry.name == name]
         if not outside and name in LEARNED:
             raise CloakError(
-                f"{name} is learned, and its weights do not come with visard; train it (visard train {name} --data DIR "
-                "--recognizer NAME --out FILE.safetensors) and give the file: --method FILE.safetensors."
+                f"{name} is learned, and no trained one is here; train it (visard train {name} --data DIR --recognizer "
+                "NAME --out FILE.safetensors) and give the file: --method FILE.safetensors."
             )
         if not outside:
             near = get_close_matches(name, [*method_names(), *LEARNED], n=1)

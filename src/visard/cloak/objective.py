@@ -95,7 +95,7 @@ def _mirror(faces: Faces) -> Faces:
     if faces.frames is None:
         return Faces(faces.pixels.flip(3))
     # mirrored in the canonical frame (x -> 111 - x), so that no pixel is resampled for it
-    flip = torch.tensor([[-1.0, 0.0], [0.0, 1.0]], dtype=faces.frames.dtype)
-    shift = torch.tensor([[111.0], [0.0]], dtype=faces.frames.dtype)
+    flip = faces.frames.new_tensor([[-1.0, 0.0], [0.0, 1.0]])
+    shift = faces.frames.new_tensor([[111.0], [0.0]])
     linear, offset = faces.frames[:, :, :2], faces.frames[:, :, 2:]
     return faces._replace(frames=torch.cat([linear @ flip, linear @ shift + offset], dim=2))

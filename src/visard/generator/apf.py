@@ -88,8 +88,7 @@ class APF(Learner):
         """What the U-Net makes of the gradient; an output of 1 is `eps`."""
         if hint is None:
             raise CloakError("apf needs the gradient of its probe; give the recognizer.")
-        change: Tensor = (self.eps * self.generator(hint)).clamp(-self.eps, self.eps)
-        return change
+        return (self.eps * self.computed(self.generator, hint)).clamp(-self.eps, self.eps)
 
     def losses(self, seen: Seen) -> dict[str, Tensor]:
         return {"identity": mean_cosine(seen.found, seen.own).mean()}

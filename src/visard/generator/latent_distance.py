@@ -80,8 +80,7 @@ class LatentDistance(Learner):
 
     def change(self, faces: Tensor, hint: Tensor | None) -> Tensor:  # noqa: ARG002
         """The bounded residual."""
-        change: Tensor = self.bound * self.generator(faces)
-        return change
+        return self.bound * self.computed(self.generator, faces)
 
     def losses(self, seen: Seen) -> dict[str, Tensor]:
         away = [latent_distance(found, own).mean() for found, own in zip(seen.found, seen.own, strict=True)]

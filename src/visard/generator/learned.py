@@ -1,6 +1,7 @@
 """A learned cloak: a trained generator, its file, and what it is as a method."""
 
 import hashlib
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 import visard
-from visard.cloak import Faces, Method, Task
+from visard.cloak import Faces, Method, Task, find
 from visard.cloak.crop import from_template, to_template
 from visard.cloak.geometry import frames_of
 from visard.cloak.method import LEARNED, Learned
+from visard.cloak.methods.visard import STRENGTHS
 from visard.cloak.person import header_words
 from visard.errors import CardError, CloakError, SettingError, UnknownRecognizerError, WeightsError
 from visard.generator.advfaces import AdvFaces
@@ -30,6 +32,8 @@ from visard.recognizer.card import parse_card
 
 SUFFIX = ".safetensors"
 KINDS: dict[str, type[Learner]] = {kind.name: kind for kind in (AdvFaces, APF, LatentDistance)}
+SHIPPED = Path(__file__).with_name("weights")
+"""The folder of the cloaks that come with visard, called after their kinds."""
 _FORMAT = "visard learned cloak 1"
 
 
@@ -74,14 +78,15 @@ class LearnedCloak:
         return save({key: value.contiguous() for key, value in weights.items()}, {"visard": json.dumps(facts)})
 
     def method(self) -> Method:
-        """The cloak as a method: one forward pass a face, no surrogates, no settings.
+        """The cloak as a method: one forward pass a face, and no surrogates. Where the structural similarity is its
+        budget, that is a setting, with the default's strengths; there is no other.
 
         Raises ``CloakError`` when it works with the gradient of a recognizer that is not here.
         """
         probes = [_probe(self.name, self.surrogates[0])] if self.learner.probing else []
         learner, template = self.learner.eval(), window(self.size)
 
-        def run(task: Task) -> Tensor:
+        def made(task: Task, ssim: float | None = None) -> Tensor:
             faces = task.faces._replace(pixels=task.faces.pixels.detach())
             frames = frames_of(faces)
             crops = Faces(cropped(faces, frames), frames_in(template, len(frames)))
@@ -92,7 +97,7 @@ class LearnedCloak:
                     change = change.mean(dim=1, keepdim=True)
                 height, width = faces.pixels.shape[-2:]
                 change = from_template(change, frames, template, (height, width))
-                delta = task.in_range(learner.within(change, faces, task.mask))
+                delta = task.in_range(learner.within(change, faces, task.mask, ssim))
             task.heard(1, delta)
             return delta
 
@@ -105,8 +110,34 @@ class LearnedCloak:
         def cropped(faces: Faces, frames: Tensor) -> Tensor:
             return to_template(faces.pixels, frames, template).clamp(0, 1).expand(-1, 3, -1, -1)
 
-        learned = Learned(self.sha256, self.surrogates, {**self.settings, "size": self.size, "trained": self.steps})
-        return Method(self.name, learner.paper, "targeted" if learner.targeted else "untargeted", run, learned=learned)
+        def run(task: Task) -> Tensor:
+            return made(task)
+
+        def structured(task: Task, *, ssim: float = learner.ssim) -> Tensor:
+            return made(task, ssim)
+
+        return Method(
+            self.name,
+            learner.paper,
+            "targeted" if learner.targeted else "untargeted",
+            structured if learner.structured else run,
+            learned=Learned(self.sha256, self.surrogates, {**self.settings, "size": self.size, "trained": self.steps}),
+            strengths=STRENGTHS if learner.structured else {},
+            about=f"{inspect.getdoc(inspect.getmodule(type(learner)))}\n\n{self._facts()}",
+        )
+
+    def _facts(self) -> str:
+        """How it came about, in words."""
+        names = ", ".join(card.name for card in self.surrogates)
+        settings = ", ".join(f"{key}={value}" for key, value in self.settings.items() if value is not None)
+        scaled = (
+            "\n\nThe change is scaled to another `ssim` than it was trained for." if self.learner.structured else ""
+        )
+        return (
+            f"This one was trained by visard {self.version} in {self.steps} steps on {self.photos} photos of "
+            f"{self.people} people, cut to {self.size} px, against {names}, from seed {self.seed}, with {settings}. "
+            f"sha256 {self.sha256}.{scaled}"
+        )
 
 
 def make_learner(kind: str, settings: Mapping[str, Any], seed: int) -> Learner:
@@ -119,6 +150,19 @@ def make_learner(kind: str, settings: Mapping[str, Any], seed: int) -> Learner:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return make(**settings)
+
+
+def shipped() -> list[str]:
+    """The names of the learned cloaks that come with visard."""
+    return [kind for kind in LEARNED if (SHIPPED / f"{kind}{SUFFIX}").is_file()]
+
+
+def find_method(name: str) -> Method:
+    """The method called `name`: any that ``cloak.find`` knows, a learned one that comes with visard, or, when `name`
+    ends in .safetensors, the learned one in that file. Raises ``CloakError`` when there is none."""
+    if name.endswith(SUFFIX):
+        return load_cloak(Path(name)).method()
+    return load_cloak(SHIPPED / f"{name}{SUFFIX}").method() if name in shipped() else find(name)
 
 
 def load_cloak(path: Path) -> LearnedCloak:

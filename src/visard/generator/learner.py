@@ -1,7 +1,8 @@
 """What a learned cloak is while it is made: its networks, and what they are asked for."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ LEAST_SIZE = 64
 # side of the crop on which the verdict measures similarity, pixels of the canonical frame
 _STRUCTURE_SIDE = 160
 # as in the flagship: structure alone would let smooth, colored stains pass
-_CAP, _COLOR = 24 / 255, 0.1
+CAP, _COLOR = 24 / 255, 0.1
 
 
 class Seen(NamedTuple):
@@ -43,7 +44,7 @@ class Learner(nn.Module, ABC):
     The keyword-only arguments are the settings. `budget`: "ssim" keeps the structural similarity at `ssim` or above,
     the change mostly gray and within the flagship's cap; whatever else it may be called is the paper's own way.
     `views`: whether faces are displaced and resized before the recognizers see them. `batch` faces a step; `rate` and
-    `betas` of Adam.
+    `betas` of Adam. `mixed`: whether networks compute in bfloat16 where that is good enough (``torch.autocast``).
     """
 
     name: ClassVar[str]
@@ -56,12 +57,15 @@ class Learner(nn.Module, ABC):
     generator: nn.Module
     discriminator: nn.Module | None
     targeted: bool = False
+    cap: float = CAP
+    """What no pixel changes more than, with budget=ssim."""
 
     def __init__(self, *, budget: str, ssim: float, views: bool | None, batch: int, rate: float) -> None:
         super().__init__()
         self.discriminator = None
         self.structured, self.ssim, self.batch, self.rate = budget == "ssim", ssim, batch, rate
         self.views = self.structured if views is None else views
+        self.mixed = False
 
     @abstractmethod
     def change(self, faces: Tensor, hint: Tensor | None) -> Tensor:
@@ -75,18 +79,29 @@ class Learner(nn.Module, ABC):
         """What the generator is told beside the faces, (N, 3, s, s), if anything; `targets`: whom to impersonate."""
         return targets
 
+    def computed(self, network: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        """What `network` makes of `inputs`, float32 in whatever precision it is computed."""
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.mixed):
+            return network(inputs).float()
+
     def discriminator_loss(self, seen: Seen) -> Tensor:
         """What the discriminator is trained to make small."""
         raise NotImplementedError(f"{self.name} has no discriminator")
 
-    def within(self, change: Tensor, faces: Faces, mask: Tensor | None) -> Tensor:
-        """`change` (N, C, H, W) of `faces`, shortened to the budget that is to hold whatever the generator does."""
+    def within(self, change: Tensor, faces: Faces, mask: Tensor | None, ssim: float | None = None) -> Tensor:
+        """`change` (N, C, H, W) of `faces`, shortened to the budget that is to hold whatever the generator does.
+
+        `ssim`: another similarity than the generator was trained for, to which `change` is scaled first.
+        """
         if not self.structured:
             return change
+        ssim = self.ssim if ssim is None else ssim
+        # the loss of structure grows with the square of a small change
+        change = change * math.sqrt((1 - ssim) / (1 - self.ssim))
         gray = change.mean(dim=1, keepdim=True)
-        change = _CAP * ((gray + _COLOR * (change - gray)) / _CAP).tanh()
+        change = self.cap * ((gray + _COLOR * (change - gray)) / self.cap).tanh()
         area = (_STRUCTURE_SIDE * unit_of(faces)).square()
-        structure = Structure(faces.pixels, self.ssim, area, mask)
+        structure = Structure(faces.pixels, ssim, area, mask)
         # twice: a generator may begin with changes far beyond the budget, of which one round leaves a little too much
         return structure.project(structure.project(change))
 
@@ -94,7 +109,7 @@ class Learner(nn.Module, ABC):
 def check_learner_settings(kind: type[Learner], settings: dict[str, Any]) -> None:
     """Raises ``SettingError`` for a setting that the kind does not have, or a value that it cannot take."""
     check_settings(kind.name, kind.__init__, settings)
-    for name in ("batch", "width"):
+    for name in ("batch", "width", "reduced"):
         if settings.get(name, 1) < 1:
             raise SettingError(f"{kind.name}: {name} must be 1 or more, got {settings[name]}.")
 

@@ -1,7 +1,7 @@
 """The training of learned cloaks: one step of Adam for the generator, one for its discriminator if it has one.
 
-It is seeded and resumes bit for bit on one machine. Beside the cloak ``FILE.safetensors`` lies ``FILE.training``: the
-checkpoint, the curves of the losses as CSV, and a sheet of faces before and after.
+It is seeded and resumes bit for bit on one machine, in one process. Beside the cloak ``FILE.safetensors`` lies
+``FILE.training``: the checkpoint, the curves of the losses as CSV, and a sheet of faces before and after.
 """
 
 import copy
@@ -21,10 +21,12 @@ from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel
 
 from visard import photo
-from visard.cloak import Faces, embed
+from visard.cloak import Faces
+from visard.cloak.objective import aligned
 from visard.cloak.transform import chain, identity, jitter, resized
-from visard.errors import CloakError, RecognizerError, WriteError
+from visard.errors import CloakError, RecognizerError, SettingError, WriteError
 from visard.face.patch import face_mask
+from visard.generator import parallel
 from visard.generator.crops import Crops
 from visard.generator.learned import SUFFIX, LearnedCloak, make_learner, parse_cloak
 from visard.generator.learner import Learner, Seen, frames_in, mean_cosine, settings_with_defaults, window
@@ -34,6 +36,7 @@ from visard.recognizer import Recognizer, parse_card
 FOLDER = ".training"
 CHECKPOINT, CURVES, SAMPLES = "checkpoint.pt", "curves.csv", "samples.png"
 SAVE_SECONDS = 60.0
+CPU = torch.device("cpu")
 _SHOWN = 6  # faces on the sheet
 _LOUDER = 8  # what the sheet multiplies changes by
 # of the average of the weights from one step to the next: the last thousand steps count
@@ -51,8 +54,9 @@ class Training:
 
     `history`: the loss terms of every step that is done, and the mean "cosine" of the cloaked faces to their clean
     selves, or to whom they are to impersonate. The cloak is the running average of the generator's weights, which
-    swings less than the last step's. Raises ``CloakError`` and ``SettingError`` for an unknown kind
-    or setting, and ``RecognizerError`` without recognizers, or when one is a black box.
+    swings less than the last step's. `device` is where all of it is computed, the recognizers too, which move there;
+    `mixed`: in bfloat16 where that is good enough. Raises ``CloakError`` and ``SettingError`` for an unknown kind or
+    setting, and ``RecognizerError`` without recognizers, or when one is a black box.
     """
 
     kind: str
@@ -60,15 +64,24 @@ class Training:
     crops: Crops
     recognizers: Sequence[Recognizer]
     seed: int = 0
+    device: torch.device = CPU
+    mixed: bool = False
     history: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         check_recognizers(self.recognizers)
-        self.learner = make_learner(self.kind, self.settings, self.seed)
+        for recognizer in self.recognizers:
+            recognizer.to(self.device)
+        self.learner = make_learner(self.kind, self.settings, self.seed).to(self.device)
+        self.learner.mixed = self.mixed
+        if self.learner.batch % parallel.count():
+            raise SettingError(
+                f"{parallel.count()} processes cannot share a batch of {self.learner.batch} evenly; set another batch."
+            )
         self.settings = settings_with_defaults(type(self.learner), self.settings)
         self.random = Generator().manual_seed(self.seed)
-        self.frames = frames_in(window(self.crops.size), 1)
-        self.mask = face_mask(self.frames, self.crops.size)
+        frames = frames_in(window(self.crops.size), 1)
+        self.frames, self.mask = frames.to(self.device), face_mask(frames, self.crops.size).to(self.device)
         self._weights = list(self.learner.generator.parameters())
         self._average = AveragedModel(self.learner.generator, avg_fn=_averaged)
         discriminator = self.learner.discriminator
@@ -89,15 +102,18 @@ class Training:
         self._optimizer.zero_grad()
         # of the generator's weights alone: the discriminator is asked, not trained
         torch.stack(list(terms.values())).sum().backward(inputs=self._weights)
+        parallel.average_gradients(self._weights)
         self._optimizer.step()
         self._average.update_parameters(self.learner.generator)
         if self._judge is not None:
             terms["discriminator"] = self.learner.discriminator_loss(seen)
             self._judge.zero_grad()
             terms["discriminator"].backward(inputs=self._judging)
+            parallel.average_gradients(self._judging)
             self._judge.step()
-        row = {name: float(term.detach()) for name, term in terms.items()}
-        row["cosine"] = float(mean_cosine(seen.found, seen.goal or seen.own).detach().mean())
+        terms["cosine"] = mean_cosine(seen.found, seen.goal or seen.own).mean()
+        values = parallel.mean(torch.stack([term.detach() for term in terms.values()]))
+        row = dict(zip(terms, values.tolist(), strict=True))
         if not all(map(_finite, row.values())):
             raise CloakError(
                 f"The training came apart at step {self.steps + 1}: a loss is not finite; start again with a lower "
@@ -113,19 +129,25 @@ class Training:
         change = self.mask * self.learner.within(self.learner.change(faces, hint), clean, self.mask)
         cloaked = clean._replace(pixels=(faces + change).clamp(0, 1))
         with torch.no_grad():
-            own = [embed(recognizer, clean) for recognizer in self.recognizers]
-            goal = [] if targets is None else [embed(r, clean._replace(pixels=targets)) for r in self.recognizers]
-        view = self._view(cloaked)
-        found = [embed(recognizer, view) for recognizer in self.recognizers]
-        return Seen(faces, cloaked.pixels, change, own, found, goal)
+            own = self._embedded(clean)
+            goal = [] if targets is None else self._embedded(clean._replace(pixels=targets))
+        return Seen(faces, cloaked.pixels, change, own, self._embedded(self._view(cloaked)), goal)
+
+    def _embedded(self, faces: Faces) -> list[Tensor]:
+        # only the networks in the precision of the training: a frame in bfloat16 would be off by half a pixel
+        return [self.learner.computed(r.embed, aligned(r, faces)) for r in self.recognizers]
 
     def _drawn(self) -> tuple[Tensor, Tensor | None]:
         faces, rows = self.crops.draw(self.learner.batch, self.random)
-        return faces, self.crops.others(rows, self.random) if self.learner.targeted else None
+        targets = self.crops.others(rows, self.random) if self.learner.targeted else None
+        return self._own(faces), None if targets is None else self._own(targets)
+
+    def _own(self, faces: Tensor) -> Tensor:
+        return parallel.share(faces).to(self.device)
 
     def cloak(self) -> LearnedCloak:
         """The cloak as far as it is trained."""
-        learner = copy.deepcopy(self.learner)
+        learner = copy.deepcopy(self.learner).cpu()
         if self.steps:
             learner.generator.load_state_dict(self._average.module.state_dict())
         made = LearnedCloak(
@@ -174,7 +196,7 @@ class Training:
     def resume(self, path: Path) -> None:
         """Go on from the checkpoint at `path`; raises ``CloakError`` when it is damaged or of another training."""
         try:
-            state = torch.load(path, weights_only=True)
+            state = torch.load(path, map_location=CPU, weights_only=True)
             begun = json.loads(state["record"])
             if begun == json.loads(json.dumps(self.record())):
                 self.learner.load_state_dict(state["networks"])
@@ -208,15 +230,14 @@ def train(
     """Train until `steps` are done, from the checkpoint beside `out` if there is one, or until `max_minutes` are over.
 
     The cloak, the checkpoint, the curves and the sheet are written every `save_seconds` and at the end, each whole or
-    not at all. `force`: begin anew. `watch` hears of (step, its loss terms). Raises ``WriteError`` when something
-    cannot be written; what was written before is then still whole.
+    not at all. `force`: begin anew; what lies there is kept until it is written over. `watch` hears of (step, its loss
+    terms). Of several processes only the first one writes. Raises ``WriteError`` when something cannot be written; what
+    was written before is then still whole.
     """
     folder = out.with_suffix(FOLDER)
     check_out(out, force=force)
     checkpoint = folder / CHECKPOINT
-    if force:
-        checkpoint.unlink(missing_ok=True)
-    elif checkpoint.is_file():
+    if checkpoint.is_file() and not force:
         training.resume(checkpoint)
     if training.steps >= steps:
         raise CloakError(f"{out} is trained for {training.steps} steps already; ask for more with --steps.")
@@ -229,8 +250,8 @@ def train(
         row = training.step()
         watch(training.steps, row)
         now = time.monotonic()
-        over = max_minutes is not None and now - begun > 60 * max_minutes
-        if over or training.steps == steps or now - saved >= save_seconds:
+        over = max_minutes is not None and parallel.agreed(now - begun > 60 * max_minutes, training.device)
+        if parallel.first() and (over or training.steps == steps or now - saved >= save_seconds):
             save(training, out)
             saved = time.monotonic()
         if over:
@@ -262,7 +283,7 @@ def sheet(training: Training) -> Any:
     crops = training.crops
     firsts = {int(person): row for row, person in reversed(list(enumerate(crops.people.tolist())))}
     rows = torch.tensor(sorted(firsts.values())[:_SHOWN])
-    faces = crops.pixels[rows].float() / 255
+    faces = (crops.pixels[rows].float() / 255).to(training.device)
     targets = faces.roll(1, dims=0) if training.learner.targeted else None
     state = training.random.get_state()
     with torch.no_grad():
@@ -270,7 +291,7 @@ def sheet(training: Training) -> Any:
     training.random.set_state(state)  # the views draw; the sheet is not to change the training
     panels = [seen.clean, seen.cloaked, 0.5 + _LOUDER * (seen.cloaked - seen.clean)]
     lines = [torch.cat(list(panel.clamp(0, 1)), dim=2) for panel in panels]
-    return (255 * torch.cat(lines, dim=1)).round().byte().permute(1, 2, 0).contiguous().numpy()
+    return (255 * torch.cat(lines, dim=1)).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 def check_out(out: Path, *, force: bool = False) -> None:

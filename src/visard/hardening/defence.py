@@ -14,6 +14,14 @@ from visard.recognizer import Recognizer
 
 # name -> "module:attribute", imported when asked for
 _BUILT_IN: dict[str, str] = {
+    "adversarial": "visard.hardening.defences.adversarial:ADVERSARIAL",
+    "denoiser": "visard.hardening.defences.denoiser:DENOISER",
+    "detector": "visard.hardening.defences.detector:DETECTOR",
+    "parseval": "visard.hardening.defences.parseval:PARSEVAL",
+    "projection": "visard.hardening.defences.projection:PROJECTION",
+    "purification": "visard.hardening.defences.purification:PURIFICATION",
+    "smoothing": "visard.hardening.defences.smoothing:SMOOTHING",
+    "squeezing": "visard.hardening.defences.squeezing:SQUEEZING",
     "vos2023": "visard.hardening.defences.vos2023:VOS2023",
 }
 
@@ -23,12 +31,13 @@ class Defence:
     """A defence's card and its function.
 
     ``run(base, material, **settings)`` returns a hardened recognizer and leaves `base` as it was; its keyword defaults
-    are the settings.
+    are the settings. `on_device`: whether it computes where the material says; others do so on the CPU alone.
     """
 
     name: str
     source: str
     run: Callable[..., Recognizer]
+    on_device: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -41,14 +50,19 @@ class Defence:
         words = [inspect.getdoc(one) for one in (inspect.getmodule(self.run), self.run) if one is not None]
         return "\n\n".join(word for word in words if word)
 
-    def harden(self, base: Recognizer, material: Material, settings: Mapping[str, Any] | None = None) -> Recognizer:
-        """`base`, hardened; raises ``SettingError`` for a setting that the defence does not have, or a value that it
-        cannot take, and ``HardeningError`` for material that it cannot learn from."""
-        settings = dict(settings or {})
+    def check(self, base: Recognizer, settings: Mapping[str, Any]) -> None:
+        """Raises ``SettingError`` for a setting that the defence does not have, or a value that it cannot take, and
+        ``HardeningError`` for a black box."""
         check_settings(self.name, self.run, settings)
         if not base.differentiable:
             raise HardeningError(f"{base.name} is a black box: it gives no gradient to train with; name another.")
-        return self.run(base, material, **settings)
+
+    def harden(self, base: Recognizer, material: Material, settings: Mapping[str, Any] | None = None) -> Recognizer:
+        """`base`, hardened; raises as ``check`` does, and ``HardeningError`` for material that it cannot learn from."""
+        self.check(base, settings or {})
+        if material.device != "cpu" and not self.on_device:
+            raise HardeningError(f"{self.name} computes on the CPU alone; leave the device out.")
+        return self.run(base, material, **(settings or {}))
 
 
 def defence_names() -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,18 @@ Watch = Callable[[str], None]
 @dataclass(frozen=True)
 class Material:
     """What a defence learns from: `clean` faces, and `cloaked`, by the names of the methods: the same faces in the same
-    order, (K, 3, s, s), uint8. `seed`: of every random draw; `watch` hears what is being done, a line at a time."""
+    order, (K, 3, s, s), uint8. `seed`: of every random draw; `watch` hears what is being done, a line at a time.
+
+    `checkpoint`: the file that a training which takes a while keeps its state in, and goes on from; `device`: where
+    it computes, as torch calls it.
+    """
 
     clean: Crops
     cloaked: Mapping[str, Tensor] = field(default_factory=dict)
     seed: int = 0
     watch: Watch = lambda _line: None
+    checkpoint: Path | None = None
+    device: str = "cpu"
 
 
 def cloaked_faces(

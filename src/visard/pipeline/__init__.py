@@ -1,8 +1,17 @@
 """The pipeline: photo in, faces, cloak, photo out, verdict; one photo or many."""
 
 from visard.pipeline.batch import LEDGER, Row, jobs, protect_all, records
+from visard.pipeline.memory import batch_for
 from visard.pipeline.person import PHOTOS, Lesson, learn_person
-from visard.pipeline.plan import Plan, Selection, choose_judges, choose_jury, choose_recognizers, uncalibrated
+from visard.pipeline.plan import (
+    Plan,
+    Selection,
+    choose_adaptive,
+    choose_judges,
+    choose_jury,
+    choose_recognizers,
+    uncalibrated,
+)
 from visard.pipeline.protect import Outcome, cloak, faces_of, protect, read_reference, status_of
 
 __all__ = [
@@ -13,6 +22,8 @@ __all__ = [
     "Plan",
     "Row",
     "Selection",
+    "batch_for",
+    "choose_adaptive",
     "choose_judges",
     "choose_jury",
     "choose_recognizers",

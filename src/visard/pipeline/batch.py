@@ -13,8 +13,9 @@ from torch import Tensor
 
 from visard import photo
 from visard.errors import NoFaceError, PhotoError, VisardError, WriteError
+from visard.pipeline.memory import MOST
 from visard.pipeline.plan import Plan
-from visard.pipeline.protect import BATCH, Opened, Outcome, cloak, finish, open_photo
+from visard.pipeline.protect import Opened, Outcome, cloak, finish, open_photo
 from visard.recognizer.card import file_sha256
 
 MARK = ".visard"
@@ -23,7 +24,7 @@ Job = tuple[Path, Path]
 Watch = Callable[[Path, float], None]
 T = TypeVar("T")
 # photos that are open at once, at most, and the values of their pixels
-_WAITING = 16
+_WAITING = MOST
 _PIXELS = 3 * 24_000_000
 
 
@@ -143,7 +144,7 @@ def _enough(waiting: Sequence[_Begun], plan: Plan) -> bool:
     """Whether the photos' faces fill a batch, or their pixels the memory. A time for each photo wants one at a time."""
     photos = _opened(waiting)
     faces, pixels = sum(len(p.faces) for p in photos), sum(p.original.pixels.size for p in photos)
-    return plan.max_seconds is not None or faces >= BATCH or pixels >= _PIXELS or len(waiting) >= _WAITING
+    return plan.max_seconds is not None or faces >= plan.batch or pixels >= _PIXELS or len(waiting) >= _WAITING
 
 
 def _opened(waiting: Sequence[_Begun]) -> list[Opened]:

@@ -21,7 +21,7 @@ from visard.errors import AuditError, SettingError
 from visard.measure.perceptual import load_lpips
 from visard.pipeline.batch import LEDGER, protect_all
 from visard.pipeline.plan import Plan
-from visard.recognizer import Recognizer
+from visard.recognizer import Card, Recognizer
 from visard.recognizer.store import home
 
 PROTECTED = "protected"
@@ -52,7 +52,8 @@ class Bench:
     """What is compared, on what, and before whom.
 
     `people`: a folder with a folder of photos per person, of each of which `most` are protected (None: all) and all
-    are what a juror compares them with; `surrogates` make every cloak; `lens` has the jury; `fmr` of its thresholds.
+    are what a juror compares them with; `surrogates` make every cloak that was not learned beforehand; `lens` has the
+    jury; `fmr` of its thresholds; `batch`: faces that are cloaked at once.
     Raises ``SettingError``, ``AuditError`` and ``CalibrationError`` for what cannot be compared.
     """
 
@@ -64,6 +65,7 @@ class Bench:
     most: int | None = None
     fmr: float = 1e-3
     seed: int = 0
+    batch: int = 8
 
     def __post_init__(self) -> None:
         _check_runs(self.runs)
@@ -92,16 +94,22 @@ class Bench:
     def folder(self, run: Run) -> Path:
         return self.out / PROTECTED / run.name.replace("/", "-")
 
+    def makers(self, run: Run) -> list[Card]:
+        """Whose gradients made a run's cloaks: for a learned method that was long before."""
+        learned = run.method.learned
+        return list(learned.surrogates) if learned else [surrogate.card for surrogate in self.surrogates]
+
     def plan(self, run: Run) -> Plan:
         return Plan(
             run.method,
-            self.surrogates,
+            () if run.method.learned else self.surrogates,
             (),
             self.lens.detector,
             self.lens.detector_name,
             settings=run.settings,
             force=True,  # the folder is the bench's own: what another plan left there is done anew
             seed=self.seed,
+            batch=self.batch,
         )
 
 
@@ -142,7 +150,7 @@ def run_bench(bench: Bench, watch: Watch = lambda _what, _done, _total: None) ->
         {run.name: bench.folder(run) for run in bench.runs},
         bench.lens,
         bench.out / LOOKS,
-        made_by={run.name: [surrogate.card for surrogate in bench.surrogates] for run in bench.runs},
+        made_by={run.name: bench.makers(run) for run in bench.runs},
         only=shared,
         fmrs=[bench.fmr],
         watch=lambda name, done, total: watch(f"judging {name}", done, total),
@@ -190,14 +198,15 @@ def _protect(
 def _check_runs(runs: Sequence[Run]) -> None:
     if not runs:
         raise SettingError('There is nothing to compare; name a run with --run, such as --run "visard ssim=0.96".')
-    seen: list[tuple[str, dict[str, Any]]] = []
+    seen: list[tuple[str, str | None, dict[str, Any]]] = []
     for run in runs:
         run.method.check(run.settings)
         if run.method.aim == "targeted":
             raise SettingError(
                 f"{run.method.name} steers toward another person, and a bench compares what steers away; leave it out."
             )
-        full = run.method.name, {**run.method.settings, **run.settings}
+        weights = run.method.learned.sha256 if run.method.learned else None
+        full = run.method.name, weights, {**run.method.settings, **run.settings}
         if full in seen:
             raise SettingError(
                 f'The run "{run.name}" is given twice (as "{runs[seen.index(full)].name}"); give it once.'

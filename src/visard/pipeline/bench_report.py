@@ -277,7 +277,7 @@ def _markdown(
         "visard": visard.__version__,
         "photos": f"{len(one.seen.people)} of {len(np.unique(one.seen.people))} people, the same in every run",
         "gallery": f"{len(one.gallery.people)} photos",
-        "surrogates": ", ".join(s.name for s in bench.surrogates),
+        "surrogates": ", ".join(dict.fromkeys(card.name for run in bench.runs for card in bench.makers(run))),
         "jury": ", ".join(f"{j.name} (threshold {j.threshold(bench.fmr).value:.4f})" for j in one.jury),
         "FMR": f"{bench.fmr:g}",
         "detector": bench.lens.detector_name,

@@ -39,9 +39,11 @@ class Plan:
     """A run's settings.
 
     `detector` (`detector_name` in the record) finds a photo's faces, unless `faces_from`, a file of boxes, gives them,
-    and finds them again in the published file; `fmr` of the jury's thresholds; `quality` 1..100 of JPEG, WebP and
+    and finds them again in the published file; `adaptive`: hardened recognizers, asked beside the jury; `fmr` of all
+    their thresholds; `quality` 1..100 of JPEG, WebP and
     HEIC, None for the input's own; `targets`: photos of people to impersonate; `references`: other photos of the
     people, to judge against. A method that was learned beforehand brings its surrogates along and needs none here.
+    `batch`: faces whose networks' activations are in memory at once, at most; results differ by rounding only.
     `max_seconds`: how long a photo's cloak may take; what is found by then counts, so two runs may differ. Raises
     ``SettingError`` when the method needs a target and there is none, or the other way round.
     """
@@ -62,6 +64,8 @@ class Plan:
     force: bool = False
     seed: int = 0
     max_seconds: float | None = None
+    adaptive: tuple[Recognizer, ...] = ()
+    batch: int = 8
 
     def __post_init__(self) -> None:
         if self.method.aim == "targeted" and not self.targets:
@@ -72,7 +76,7 @@ class Plan:
             raise SettingError(f"{self.method.name} steers toward one person; give one photo with --target.")
 
     def record(self) -> dict[str, Any]:
-        """Everything that decides the output, as plain values."""
+        """Everything that decides the output, as plain values, and how many faces are taken at once."""
         learned = self.method.learned
         makers = [*(r.card for r in self.surrogates), *(learned.surrogates if learned else ())]
         return {
@@ -82,7 +86,10 @@ class Plan:
             "learned": learned.sha256 if learned else None,
             "surrogates": {card.name: card.sha256 for card in makers},
             "jury": {r.name: r.card.sha256 for r in self.jury},
-            "thresholds": {r.name: t.value for r in self.jury for t in r.card.thresholds if t.fmr == self.fmr},
+            "adaptive": {r.name: r.card.sha256 for r in self.adaptive},
+            "thresholds": {
+                r.name: t.value for r in (*self.jury, *self.adaptive) for t in r.card.thresholds if t.fmr == self.fmr
+            },
             "detector": self.detector_name,
             "faces_from": _content(self.faces_from),
             "only": sorted(self.selection.only),
@@ -94,12 +101,14 @@ class Plan:
             "keep_metadata": self.keep_metadata,
             "seed": self.seed,
             "max_seconds": self.max_seconds,
+            "batch": self.batch,
             "device": "cpu",
         }
 
     def fingerprint(self) -> str:
-        """A hash of ``record``: equal plans make equal files."""
-        return hashlib.sha256(json.dumps(self.record(), sort_keys=True).encode()).hexdigest()
+        """A hash of ``record``: equal plans make equal files, but for the rounding of other batches."""
+        decides = {key: value for key, value in self.record().items() if key != "batch"}
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def _content(path: Path | None) -> dict[str, str] | None:
@@ -111,7 +120,8 @@ def choose_recognizers(
 ) -> tuple[tuple[Recognizer, ...], tuple[Recognizer, ...]]:
     """The recognizers that make and that judge a cloak, by name; where none are named, by their cards' roles.
 
-    `thorough`: every recognizer that can makes the cloak, but for the named jury, or one juror if none is named. The
+    `thorough`: every recognizer that can makes the cloak, but for adaptive ones and the named jury, or one juror if
+    none is named. The
     jury "none" is nobody; a juror by role judges once it has a threshold at `fmr`, and if none of its kin makes the
     cloak. Raises ``RecognizerError`` when one would do both, or there is no surrogate, or a surrogate is a black box.
     """
@@ -119,7 +129,8 @@ def choose_recognizers(
         raise RecognizerError("--thorough chooses the surrogates itself; leave --surrogates out.")
     if thorough:
         judges = _named(jury) if jury else _calibrated_jurors(fmr)[:1]
-        makers = [c for c in cards().values() if ready(c) and c.differentiable and not _related(c, judges)]
+        able = [c for c in cards().values() if ready(c) and c.differentiable and c.role != "adaptive"]
+        makers = [card for card in able if not _related(card, judges)]
     else:
         makers = _named(surrogates) or [card for card in _by_role("surrogate") if card.name not in jury]
     judging = choose_judges(makers, jury, fmr)
@@ -152,10 +163,22 @@ def choose_jury(names: Sequence[str] = (), fmr: float = 1e-3) -> tuple[Recognize
     return tuple(load(card) for card in (_named(names) if names else _calibrated_jurors(fmr)))
 
 
+def choose_adaptive(makers: Sequence[Card], jury: Sequence[str] = (), fmr: float = 1e-3) -> tuple[Recognizer, ...]:
+    """The recognizers that were hardened against cloaks and are asked beside the jury that is named: all by role with a
+    threshold at `fmr`, but for jurors and `makers`; nobody where the jury is "none".
+
+    They may be kin of the makers: who expects a cloak hardens just what it was made with.
+    """
+    if list(jury) == ["none"]:
+        return ()
+    made = {card.sha256 for card in makers}
+    chosen = [c for c in _by_role("adaptive") if c.name not in jury and c.sha256 not in made]
+    return tuple(load(card) for card in chosen if fmr in card.valid_thresholds)
+
+
 def uncalibrated(fmr: float) -> list[str]:
-    """The names of the jurors that cannot judge, since they have no threshold at `fmr`."""
-    judging = _calibrated_jurors(fmr)
-    return [card.name for card in _by_role("juror") if card not in judging]
+    """The names of the jurors and adaptive recognizers that have no say, since they have no threshold at `fmr`."""
+    return [c.name for c in (*_by_role("juror"), *_by_role("adaptive")) if fmr not in c.valid_thresholds]
 
 
 def _calibrated_jurors(fmr: float) -> list[Card]:

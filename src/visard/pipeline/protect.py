@@ -18,8 +18,6 @@ from visard.face import Detector, Face, FacePatches, Pixels, cut, paste, read_fa
 from visard.pipeline.plan import Plan
 
 Status = Literal["protected", "not protected", "not judged", "no face", "failed"]
-# faces whose networks' activations are in memory at once
-BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ def open_photo(source: Path, output: Path, plan: Plan) -> Opened:
     original = photo.read(source)
     kind = photo.check_output(output, force=plan.force, source=source)
     references = tuple(read_reference(path, plan.detector) for path in plan.references)
-    for juror in plan.jury:
+    for juror in (*plan.jury, *plan.adaptive):
         juror.threshold(plan.fmr)
     chosen = plan.selection.apply(faces_of(original.pixels, source, plan))
     if not chosen:
@@ -112,6 +110,7 @@ def finish(opened: Opened, delta: Tensor, cloak_seconds: float, plan: Plan) -> O
         fmr=plan.fmr,
         references=opened.references,
         numbers=opened.numbers,
+        adaptive=plan.adaptive,
     )
     return Outcome(
         source=opened.source,
@@ -148,7 +147,7 @@ def status_of(verdicts: Sequence[FaceVerdict]) -> Status:
 
 def cloak(photos: Sequence[FacePatches], plan: Plan, watch: Callable[[float], None] | None = None) -> list[Tensor]:
     """The change (N, C, S, S) of each photo's faces by the plan's method. Faces of different photos whose patches are
-    of one shape share batches, of at most ``BATCH``.
+    of one shape share batches, of at most the plan's.
 
     `watch` hears how much is done, in [0, 1]. Raises ``SettingError`` when the method refuses a setting.
     """
@@ -165,7 +164,7 @@ def cloak(photos: Sequence[FacePatches], plan: Plan, watch: Callable[[float], No
         frames = torch.cat([patches.frames for patches in together])
         mask = torch.cat([patches.mask for patches in together])
         deltas = []
-        for rows in torch.arange(len(pixels)).split(BATCH):
+        for rows in torch.arange(len(pixels)).split(plan.batch):
             seen = Faces(pixels[rows], frames[rows])
             share = (done + len(rows)) / total
             task = Task(

@@ -3,8 +3,9 @@
 from visard.recognizer.base import Recognizer
 from visard.recognizer.calibration import calibrate, people_photos
 from visard.recognizer.card import Accuracy, Card, Threshold, parse_card
+from visard.recognizer.derived import derived
 from visard.recognizer.fetching import fetch, fetch_new
-from visard.recognizer.install import add, remove, store_thresholds
+from visard.recognizer.install import add, remove, store_derived, store_thresholds
 from visard.recognizer.outsiders import RecognizerWarning, Registration
 from visard.recognizer.store import cards, find, load, owner, ready, verify, weights
 
@@ -18,6 +19,7 @@ __all__ = [
     "add",
     "calibrate",
     "cards",
+    "derived",
     "fetch",
     "fetch_new",
     "find",
@@ -27,6 +29,7 @@ __all__ = [
     "people_photos",
     "ready",
     "remove",
+    "store_derived",
     "store_thresholds",
     "verify",
     "weights",

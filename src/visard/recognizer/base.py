@@ -55,7 +55,7 @@ class Recognizer(nn.Module):
 
     def embed(self, faces: Tensor) -> Tensor:
         """Embeddings (N, D), unit vectors, of `faces` (N, 3, h, w) in [0, 1], RGB, aligned to its template."""
-        return F.normalize(self.network(self.normalize(faces)))
+        return F.normalize(self.network(self.normalize(faces)).float())
 
     def normalize(self, faces: Tensor) -> Tensor:
         """What its network takes (N, 3, h, w), of `faces` as ``embed`` takes them: front, channel order, scale and

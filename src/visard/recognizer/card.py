@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args
 from visard.errors import CardError
 from visard.face import Template
 
-Format = Literal["dlib", "onnx", "onnx-black-box", "safetensors", "pytorch", "package"]
-Role = Literal["surrogate", "juror"]
+Format = Literal["dlib", "onnx", "onnx-black-box", "safetensors", "pytorch", "package", "derived"]
+Role = Literal["surrogate", "juror", "adaptive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,16 @@ class Card:
 
     `input` (height, width) in pixels, filled by the rectangle `crop` (x0, y0, x1, y1) of the canonical 112 x 112
     face frame; `channels` in the order the network takes them, each as (v - mean) / std for v in 0..255; `dim` of
-    the embedding; `role`: a surrogate makes cloaks, a juror judges them, none does both; `origin`: the recognizer
-    that it was trained to imitate, or whose weights it has in another form, if any.
+    the embedding; `role`: a surrogate makes cloaks, a juror judges them, none does both; an adaptive one was hardened
+    against cloaks and is asked beside the jury; `origin`: the recognizer that it was trained to imitate, or whose
+    weights it has in another form, if any.
 
     `network`: the architecture that weights in "safetensors" or "pytorch" files are for; a recognizer of the format
-    "package" has its network's code in the package that registers it. `url` (https or file): where exactly this file
-    can be fetched. `license` is the weights', `code_license` the code's; `limits`: what it is bad at, in a sentence.
+    "package" has its network's code in the package that registers it. One of the format "derived" has the structure
+    of the recognizer `base`, whose file has `base_sha256`; `front`: what faces go through first, in order, as names
+    with settings (``recognizer.front``); `detector`: the logit from which its detector calls a face cloaked, None where
+    it has no detector. `url` (https or file): where exactly this file can be fetched. `license` is the weights',
+    `code_license` the code's; `limits`: what it is bad at, in a sentence.
     """
 
     name: str
@@ -50,6 +54,10 @@ class Card:
     source: str = "not stated"
     url: str = ""
     network: str = ""
+    base: str = ""
+    base_sha256: str = ""
+    front: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    detector: float | None = None
     limits: str = "not stated"
     accuracy: "Accuracy | None" = None
     origin: str = ""
@@ -73,6 +81,10 @@ class Card:
             raise CardError(f'{self.name}: url is "{self.url}"; use https:// or file://.')
         if self.format in ("safetensors", "pytorch") and not self.network:
             raise CardError(f'{self.name}: a {self.format} file holds weights alone; name their "network" in the card.')
+        if (self.format == "derived") != bool(self.base and self.base_sha256):
+            raise CardError(f'{self.name}: its format is "derived" if, and only if, it has a "base" and "base_sha256".')
+        if self.format != "derived" and (self.front or self.detector is not None):
+            raise CardError(f'{self.name}: only a "derived" recognizer has a front or a detector.')
         if not all(math.isfinite(v) for v in (*self.crop, *self.mean, *self.std)):
             raise CardError(f"{self.name}: crop, mean and std must be finite.")
         if min(self.input) < 1 or self.dim < 1 or min(self.std) <= 0:
@@ -129,8 +141,8 @@ class Threshold:
 
 def kin(a: Card, b: Card) -> bool:
     """Whether two recognizers cannot judge each other's cloaks: the same weights, or one origin (a teacher and its
-    students)."""
-    return a.sha256 == b.sha256 or (a.origin or a.name) == (b.origin or b.name)
+    students, a recognizer and what was made of it). One that was not stored yet has no sha256."""
+    return a.sha256 == b.sha256 != "" or (a.origin or a.name) == (b.origin or b.name)
 
 
 _TEXTS = [fact.name for fact in fields(Card) if fact.type is str]
@@ -162,6 +174,11 @@ def parse_card(entry: Mapping[str, Any], **overrides: Any) -> Card:
             if len(given) != length:
                 raise CardError(f"{name}: {key} needs {length} numbers, got {len(given)}.")
         values["dim"] = int(values["dim"])
+        values["front"] = tuple(values.get("front", ()))
+        if not all(isinstance(part, Mapping) and isinstance(part.get("name"), str) for part in values["front"]):
+            raise CardError(f'{name}: front should be a list of objects with a "name" each, got {values["front"]}.')
+        if values.get("detector") is not None:
+            values["detector"] = float(values["detector"])
         if values.get("accuracy") is not None:
             values["accuracy"] = Accuracy(**values["accuracy"])
         values["thresholds"] = tuple(Threshold(**entry) for entry in values.get("thresholds", ()))

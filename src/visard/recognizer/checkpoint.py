@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
 from visard.errors import RecognizerError, WeightsError
@@ -127,21 +127,30 @@ def save_state_dict(
 ) -> None:
     """Write tensors as safetensors, whole or not at all; `half`: floating ones as float16. `metadata`: texts to keep
     in the file. Raises ``RecognizerError`` when it cannot be written."""
-    tensors = {
-        # copies, since safetensors refuses tensors that share memory
-        key: value.detach().to("cpu", torch.float16 if half and value.is_floating_point() else value.dtype).clone()
-        for key, value in state.items()
-    }
-    tensors = {key: value.contiguous() for key, value in tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".weights-")
         os.close(handle)
         try:
-            save_file(tensors, temporary, metadata=dict(metadata or {}))
+            save_file(_plain(state, half), temporary, metadata=dict(metadata or {}))
             Path(temporary).replace(path)
         finally:
             with suppress(FileNotFoundError):
                 Path(temporary).unlink()
     except (OSError, SafetensorError) as error:
         raise RecognizerError(f"{path} could not be written: {error}.") from error
+
+
+def state_bytes(state: Mapping[str, Tensor], *, half: bool = False) -> bytes:
+    """Tensors as the bytes of a safetensors file; `half`: floating ones as float16."""
+    return save(_plain(state, half))
+
+
+def _plain(state: Mapping[str, Tensor], half: bool) -> dict[str, Tensor]:
+    """Copies, since safetensors refuses tensors that share memory."""
+    return {
+        key: value.detach()
+        .to("cpu", torch.float16 if half and value.is_floating_point() else value.dtype)
+        .clone(memory_format=torch.contiguous_format)
+        for key, value in state.items()
+    }

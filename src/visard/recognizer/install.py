@@ -5,21 +5,20 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from visard.errors import CardError, RecognizerError, UnsupportedOperatorError, WeightsError
 from visard.recognizer.base import Recognizer
 from visard.recognizer.card import Card, Role, Threshold, file_sha256, find_card_entry, parse_card
-from visard.recognizer.checkpoint import PYTORCH_SUFFIXES
+from visard.recognizer.checkpoint import PYTORCH_SUFFIXES, state_bytes
 from visard.recognizer.networks import find_network
-from visard.recognizer.store import LOADERS, cards, find, recognizer_folder
+from visard.recognizer.store import assembled, base_of, cards, find, recognizer_folder
 
 FORMATS = {".onnx": "onnx", ".safetensors": "safetensors", **dict.fromkeys(PYTORCH_SUFFIXES, "pytorch")}
 _CONTRACT = ("input", "crop", "mean", "std", "dim", "channels")
@@ -39,13 +38,43 @@ def add(file: Path, card_file: Path, *, role: Role | None = None, black_box: boo
     entry = find_card_entry(card_file, sha256, file.name)
     card = new_card({**entry, "file": file.name, "sha256": sha256}, role=role, black_box=black_box)
     check(card, file)
+
+    def copied(path: Path) -> Card:
+        shutil.copyfile(file, path)
+        return card
+
+    return _kept(card, copied)
+
+
+def store_derived(hardened: Recognizer, *, half: bool = False) -> Card:
+    """Install a recognizer that ``derived`` made; its card is returned, with the sha256. `half`: as float16, half the
+    size and not quite the same.
+
+    Raises ``CardError`` when the name is taken, ``WeightsError`` when the recognizer that it is derived from is not in
+    the store, ``RecognizerError`` when it cannot be written.
+    """
+    card = hardened.card
+    if card.format != "derived":
+        raise CardError(f"{card.name} is no derived recognizer; add its file with: visard models add.")
+    _refuse_taken(card)
+    base_of(card)
+
+    def written(path: Path) -> Card:
+        path.write_bytes(state_bytes(hardened.state_dict(), half=half))
+        return replace(card, sha256=file_sha256(path))
+
+    return _kept(card, written)
+
+
+def _kept(card: Card, put: Callable[[Path], Card]) -> Card:
+    """The card that `put` gives once it has written the weights to a path, kept with them, whole or not at all."""
     folder = recognizer_folder(card.name)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".adding-", dir=folder.parent) as temporary:
             staged = Path(temporary) / card.name
             staged.mkdir()
-            shutil.copyfile(file, staged / card.file)
+            card = put(staged / card.file)
             write_json(staged / "card.json", card.to_json())
             staged.rename(folder)
     except OSError as error:
@@ -69,18 +98,22 @@ def new_card(entry: dict[str, Any], *, role: Role | None = None, black_box: bool
         )
     if black_box and suffix != ".onnx":
         raise CardError(f"{entry['file']}: only an ONNX file can be run as a black box.")
-    entry["format"] = "onnx-black-box" if black_box else FORMATS[suffix]
+    entry["format"] = "onnx-black-box" if black_box else "derived" if entry.get("base") else FORMATS[suffix]
     if role is not None:
         entry["role"] = role
-    if suffix != ".onnx" and isinstance(name := entry.get("network"), str):
+    if entry["format"] in ("pytorch", "safetensors") and isinstance(name := entry.get("network"), str):
         network = find_network(name)
         entry = {**{key: getattr(network, key) for key in _CONTRACT}, **entry}
     card = parse_card(entry)
-    if card.name in cards():
-        raise CardError(f'A recognizer called "{card.name}" is there already; give the card another name.')
+    _refuse_taken(card)
     if black_box and card.role == "surrogate":
         raise CardError(f"{card.name}: a black box has no gradient, so it cannot be a surrogate.")
     return card
+
+
+def _refuse_taken(card: Card) -> None:
+    if card.name in cards():
+        raise CardError(f'A recognizer called "{card.name}" is there already; give the card another name.')
 
 
 def check(card: Card, file: Path) -> None:
@@ -88,12 +121,12 @@ def check(card: Card, file: Path) -> None:
 
     Raises ``CardError``, ``WeightsError``, ``UnsupportedOperatorError``.
     """
-    network: nn.Module = LOADERS[card.format](file, card)
+    recognizer = assembled(card, file)
     faces = torch.zeros(1, 3, *card.input)
     try:
         # a traced network prints its own lines where it fails
         with torch.no_grad(), redirect_stderr(io.StringIO()):
-            shape = tuple(Recognizer(card, network).embed(faces).shape)
+            shape = tuple(recognizer.embed(faces).shape)
     except UnsupportedOperatorError:
         raise
     except (RuntimeError, ValueError, RecognizerError) as error:

@@ -14,12 +14,13 @@ from visard.face.detect.hog import face_recognition_model
 from visard.recognizer.base import Recognizer
 from visard.recognizer.card import Card, file_sha256, parse_card
 from visard.recognizer.checkpoint import load_network
+from visard.recognizer.derived import rebuilt
 from visard.recognizer.dlib_resnet import load_dlib_resnet
 from visard.recognizer.onnx_graph import load_graph
 from visard.recognizer.onnx_session import load_session
 from visard.recognizer.outsiders import registrations
 
-State = Literal["intact", "damaged", "missing", "not fetched"]
+State = Literal["intact", "damaged", "missing", "not fetched", "base missing"]
 
 LOADERS: dict[str, Callable[[Path, Card], nn.Module]] = {
     "dlib": lambda path, _card: load_dlib_resnet(path),
@@ -111,16 +112,19 @@ def weights(card: Card) -> Path:
 
 
 def ready(card: Card) -> bool:
-    """Whether the weights file is there."""
-    return weights(card).is_file()
+    """Whether the weights file is there, and that of the recognizer that it is derived from."""
+    return weights(card).is_file() and (not card.base or _base_ready(card))
 
 
 def verify(card: Card) -> State:
-    """Whether the weights file is there and has the card's sha256."""
+    """Whether the weights file is there and has the card's sha256; "base missing" where the recognizer that it is
+    derived from is not there, or has other weights than it had."""
     path = weights(card)
     if not path.is_file():
         return "not fetched" if card.url else "missing"
-    return "intact" if file_sha256(path) == card.sha256 else "damaged"
+    if file_sha256(path) != card.sha256:
+        return "damaged"
+    return "base missing" if card.base and not _base_ready(card) else "intact"
 
 
 def load(card: Card) -> Recognizer:
@@ -135,7 +139,36 @@ def load(card: Card) -> Recognizer:
             f"{card.name}: {path} has the sha256 {actual[:12]}..., its card says {card.sha256[:12]}...; "
             f"{_remedy(card)}."
         )
-    return Recognizer(card, LOADERS[card.format](path, card))
+    return assembled(card, path)
+
+
+def assembled(card: Card, path: Path) -> Recognizer:
+    """The recognizer of a card with the weights at `path`, whatever their sha256. Raises what its format's loader
+    raises, and ``WeightsError`` where it is derived from a recognizer that is not here."""
+    if card.format != "derived":
+        return Recognizer(card, LOADERS[card.format](path, card))
+    return rebuilt(card, path, load(base_of(card)))
+
+
+def base_of(card: Card) -> Card:
+    """The card of the recognizer that a derived one has its structure from; raises ``WeightsError`` unless exactly
+    that one is known."""
+    base = cards().get(card.base)
+    if base is None:
+        raise WeightsError(f"{card.name} is derived from {card.base}, which is not there; add or fetch {card.base}.")
+    if base.sha256 != card.base_sha256:
+        raise WeightsError(
+            f"{card.name} is derived from another {card.base} (sha256 {card.base_sha256[:12]}...) than the one that is "
+            f"there ({base.sha256[:12]}...); harden that one anew, or add the former again."
+        )
+    return base
+
+
+def _base_ready(card: Card) -> bool:
+    try:
+        return ready(base_of(card))
+    except WeightsError:
+        return False
 
 
 def _remedy(card: Card) -> str:

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from visard.cloak.geometry import boxes
 from visard.cloak.objective import Faces
 from visard.cloak.transform.base import Transform
-from visard.cloak.transform.pixel import cosines
+from visard.recognizer.jpeg import cosines
 
 Distortion = Callable[[Tensor, Generator], Tensor]
 

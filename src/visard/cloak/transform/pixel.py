@@ -1,14 +1,12 @@
 """Values of pixels: scaled, mixed with others, cut out, disturbed in the spectrum."""
 
-import math
-from functools import lru_cache
-
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
 from visard.cloak.geometry import landmarks, unit_of
 from visard.cloak.objective import Faces
 from visard.cloak.transform.base import Transform
+from visard.recognizer.jpeg import cosines
 
 
 def scaled(factor: float) -> Transform:
@@ -74,12 +72,3 @@ def spectrum(generator: Generator, sigma: float = 16 / 255, spread: float = 0.5)
         return faces._replace(pixels=rows.mT @ (components * factor) @ columns)
 
     return apply
-
-
-@lru_cache(maxsize=8)
-def cosines(size: int) -> Tensor:
-    """The orthonormal discrete cosine transform (type II) of `size` values, (size, size); its transpose undoes it."""
-    k = torch.arange(size, dtype=torch.float64)
-    basis = torch.cos(math.pi / size * (k[None] + 0.5) * k[:, None]) * math.sqrt(2 / size)
-    basis[0] /= math.sqrt(2)
-    return basis.float()

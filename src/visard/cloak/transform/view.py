@@ -23,9 +23,9 @@ def jitter(generator: Generator, shift: float = 2.0, scale: float = 0.05, degree
         turned, sized, *moved = (torch.rand(4, generator=generator) * 2 - 1).tolist()
         angle, size = math.radians(degrees) * turned, 1 + scale * sized
         cos, sin = size * math.cos(angle), size * math.sin(angle)
-        turn = torch.tensor([[cos, -sin], [sin, cos]])
-        center = torch.tensor([[55.5], [55.5]])
-        offset = center - turn @ center + shift * torch.tensor(moved)[:, None]
+        turn = frames.new_tensor([[cos, -sin], [sin, cos]])
+        center = frames.new_tensor([[55.5], [55.5]])
+        offset = center - turn @ center + shift * frames.new_tensor(moved)[:, None]
         linear = frames[:, :, :2]
         return faces._replace(frames=torch.cat([linear @ turn, linear @ offset + frames[:, :, 2:]], dim=2))
 
@@ -44,7 +44,7 @@ def resized(generator: Generator, low: float = 0.45, high: float = 1.0) -> Trans
         factor = low + (high - low) * float(torch.rand((), generator=generator))
         size = (max(1, round(height * factor)), max(1, round(width * factor)))
         small = F.interpolate(faces.pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
-        ratio = torch.tensor([size[1] / width, size[0] / height])
+        ratio = frames.new_tensor([size[1] / width, size[0] / height])
         linear = frames[:, :, :2] * ratio[:, None]
         offset = (frames[:, :, 2] + 0.5) * ratio - 0.5
         return Faces(small, torch.cat([linear, offset[:, :, None]], dim=2))
