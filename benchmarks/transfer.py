@@ -18,8 +18,9 @@ from common import Trial, install_assets, recognizers, table, trials
 from visard import photo
 from visard.audit.sight import quality_crop
 from visard.cli.arguments import settings as parse_settings
-from visard.cloak import Faces, Task, dodging, find, mirrored_anchors
+from visard.cloak import Faces, Task, dodging, mirrored_anchors
 from visard.face import Face, cut, dlib_hog, find_again, paste
+from visard.generator import find_method
 from visard.measure import ciede2000, clopper_pearson, ssim
 from visard.recognizer import Recognizer
 
@@ -88,7 +89,7 @@ def main() -> None:
 
     for run in args.run or DEFAULT_RUNS:
         name, *pairs = run.split()
-        method, settings = find(name), parse_settings(pairs)
+        method, settings = find_method(name), parse_settings(pairs)
         scores, similar, color, spent = [], [], [], 0.0
         for start in range(0, len(people), args.batch):
             part = people[start : start + args.batch]
