@@ -217,9 +217,9 @@ def test_curves_and_sheet(start: Start, tmp_path: Path) -> None:
     training = start("advfaces")
     train(training, tmp_path / "a.safetensors", 3)
     header, *lines = (tmp_path / "a.training/curves.csv").read_text().splitlines()
-    assert header == "step,gan,identity,perturbation,discriminator,cosine"
+    assert header == "step,identity,gan,perturbation,discriminator,cosine"
     assert [line.split(",")[0] for line in lines] == ["1", "2", "3"]
-    assert float(lines[1].split(",")[2]) == pytest.approx(training.history[1]["identity"], rel=1e-4)
+    assert float(lines[1].split(",")[1]) == pytest.approx(training.history[1]["identity"], rel=1e-4)
     sheet = photo.read(tmp_path / "a.training/samples.png").pixels
     assert sheet.shape == (3 * SIZE, 6 * SIZE, 3)
     clean = training.crops.pixels[2].permute(1, 2, 0).numpy()

@@ -193,6 +193,7 @@ def test_hardened_recognizers_are_neither_surrogates_nor_jurors(empty_store: Pat
     for thorough in (False, True):
         surrogates, jury = choose_recognizers(jury=["maker"], thorough=thorough)
         assert "hard" not in [r.name for r in (*surrogates, *jury)]
+    assert [r.name for r in choose_recognizers(jury=["none"], thorough=True)[0]] == ["dlib-resnet", "maker"]
     assert [r.name for r in choose_jury()] == ["maker"]
     # kin of what made the cloak may be asked, the maker itself is not
     assert [r.name for r in choose_adaptive([maker])] == ["hard"]

@@ -279,13 +279,13 @@ def train(
     cloaked, and the change eightfold. All are written each minute; interrupted, the same command goes on from there.
 
     Settings (--set): of all kinds budget=ssim, ssim=0.97, views=true, batch=32, rate=1e-4, width; of advfaces
-    mode=obfuscation or impersonation, norm=3, identity=10, perturbation=1, gan=1, reduced=2, places=8; of
-    latent-distance bound=32/255, weight=5, perceptual=dssim or lpips; of apf eps=16/255.
+    mode=obfuscation or impersonation, norm=3, identity=10, perturbation=1, gan=1, reduced=2, places=8,
+    cap=24/255; of latent-distance bound=32/255, weight=5, perceptual=dssim or lpips; of apf eps=16/255.
 
     As published, on a GPU: visard train advfaces --size 160 --device cuda ... On two CPU cores in half an hour:
-    visard train advfaces --max-minutes 30 --set budget=ssim --set gan=0 --set width=24 --set reduced=2
-    --set places=8 --set batch=16 --set rate=1e-3 ... On N GPUs: torchrun --nproc-per-node N -m visard train ...
-    --device cuda, where each takes its share of a batch.
+    visard train advfaces --max-minutes 30 --set budget=ssim --set cap=14/255 --set gan=0 --set width=24
+    --set reduced=2 --set places=8 --set batch=16 --set rate=3e-4 ... On N GPUs, each with its share of a batch:
+    torchrun --nproc-per-node N -m visard train ... --device cuda.
     """
     from visard.cli import train as command
 

@@ -10,7 +10,6 @@ from rich.markup import escape
 from visard.audit.document import check_extras
 from visard.cli import show
 from visard.cli.harden import faces_of, groups, methods_of
-from visard.cloak.method import check_settings
 from visard.errors import CardError, SettingError
 from visard.hardening import find_defence
 from visard.hardening.duel import Duel
@@ -45,8 +44,8 @@ def run(
     if out.resolve().is_relative_to(data.resolve()):
         raise SettingError(f"{out} lies among the photos; choose another folder for the duel.")
     hardening = find_defence(defence)
-    check_settings(hardening.name, hardening.run, settings)
     base = load(find(recognizer))
+    hardening.check(base, settings)
     names = [f"{keep}-{number}" for number in range(1, rounds + 1)] if keep else []
     for name in names:
         derived(base, name=name)  # a name that no card can have is found out before the work

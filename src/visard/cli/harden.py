@@ -180,8 +180,8 @@ def _explained(name: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         raise Interrupted(
-            f"interrupted; the cloaks and the training of {name} are kept as they were at most a minute ago, and the "
-            "same command goes on from there."
+            f"interrupted; the cloaks and the training of {name} are kept as far as they were saved, and the same "
+            "command goes on from there."
         ) from stop
 
 

@@ -47,7 +47,9 @@ class Generator(nn.Module):
 
     def __init__(self, inputs: int = 3, width: int = 64, places: int = 0) -> None:
         super().__init__()
-        self.places = nn.Parameter(_PLACES_SPREAD * torch.randn(1, places, _PLACES_SIDE, _PLACES_SIDE))
+        self.places: nn.Parameter | None = None
+        if places:
+            self.places = nn.Parameter(_PLACES_SPREAD * torch.randn(1, places, _PLACES_SIDE, _PLACES_SIDE))
         inputs += places
         one, two, four = width, 2 * width, 4 * width
         self.encoder = nn.Sequential(
@@ -62,7 +64,7 @@ class Generator(nn.Module):
             self.output.bias.zero_()  # type: ignore[union-attr]
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.places.shape[1]:
+        if self.places is not None:
             places = F.interpolate(self.places, size=x.shape[-2:], mode="bilinear")
             x = torch.cat([x, places.expand(len(x), -1, -1, -1)], dim=1)
         change: Tensor = self.output(self.decoder(self.blocks(self.encoder(x)))).tanh()

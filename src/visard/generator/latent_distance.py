@@ -97,7 +97,7 @@ class LatentDistance(Learner):
         path = home() / LPIPS_FILE
         if not path.is_file():
             raise CloakError(f"LPIPS needs its published weights in {path}; put them there, or set perceptual=dssim.")
-        return load_lpips(path)
+        return load_lpips(path).to(next(self.parameters()).device)
 
 
 def _conv(inputs: int, channels: int, stride: int = 1) -> list[nn.Module]:

@@ -41,7 +41,8 @@ def descend(
     """
     steps, rate, path = settings["steps"], settings["rate"], material.checkpoint
     module.to(material.device).requires_grad_(True).train()
-    weights = list(module.parameters())
+    # what an ONNX file keeps as a lone number is a constant of its formulas, not a weight
+    weights = [weight for weight in module.parameters() if weight.ndim]
     optimizer = torch.optim.Adam(weights, lr=rate)
     record, done = record_of(defence, base, material, settings), 0
     if path is not None and (state := load_state(path, record)):

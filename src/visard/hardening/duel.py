@@ -17,7 +17,6 @@ import numpy as np
 from torch import Tensor
 
 from visard.cloak import Method, find
-from visard.cloak.method import check_settings
 from visard.errors import CloakError, HardeningError, SettingError, WriteError
 from visard.generator import Crops
 from visard.hardening.adaptive import EPS, RESTARTS, STEPS, Check, comparisons, over_budgets, sanity_checks
@@ -123,9 +122,7 @@ class Duel:
     watch: Watch = lambda _line: None
 
     def __post_init__(self) -> None:
-        check_settings(self.defence.name, self.defence.run, self.settings)
-        if not self.base.differentiable:
-            raise HardeningError(f"{self.base.name} is a black box: nobody can harden it; name another recognizer.")
+        self.defence.check(self.base, self.settings)
         if not self.surrogates:
             raise HardeningError("Transfer needs other recognizers to start from; name them with --surrogates.")
         if same := [one.name for one in self.surrogates if one.card.sha256 == self.base.card.sha256]:

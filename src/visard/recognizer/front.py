@@ -219,7 +219,7 @@ def make_front(entry: Mapping[str, Any]) -> Front:
 
 def _norm(values: Tensor) -> Tensor:
     """Of each of `values` (N, C, h, w) on its own: (N, 1, 1, 1)."""
-    return values.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return values.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
 
 
 def _padded(faces: Tensor, unit: int) -> Tensor:
