@@ -26,6 +26,7 @@ from visard.papers.vos2023.experiment import (
     CLEAN,
     FAWKES,
     LATENT,
+    MARGIN,
     METHODS,
     NONE,
     Effort,
@@ -163,18 +164,19 @@ def test_each_arm_is_trained_on_its_kinds_of_photos(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(experiment, "find_defence", find)
     monkeypatch.setattr(Scene, "cloaked", lambda self, group, name: (group, name))
-    for arm in (NONE, CLEAN, OBFUSCATED_ONLY, BOTH, BEYOND):
+    for arm in (NONE, CLEAN, OBFUSCATED_ONLY, BOTH, MARGIN, BEYOND):
         assert scene.hardened(arm) is base
     assert [(name, settings) for name, settings, _ in given] == [
         ("vos2023", {"arm": "clean", "epochs": 1}),
         ("vos2023", {"arm": "obfuscated", "epochs": 1}),
         ("vos2023", {"arm": "both", "epochs": 1}),
+        ("vos2023", {"arm": "both", "head": "cosface", "epochs": 1}),
         ("adversarial", SMALL.beyond),
     ]
     for _, _, material in given:
         assert material.clean is scene.crops[TRAINING]
         assert material.cloaked == {"advfaces": (TRAINING, ADVFACES)}
-    assert len({material.checkpoint for _, _, material in given}) == 4
+    assert len({material.checkpoint for _, _, material in given}) == 5
 
 
 def test_what_an_arm_misses_is_counted_by_dataset_method_and_regime(
@@ -221,7 +223,7 @@ def test_a_study_from_the_photos_to_the_report(tmp_path: Path, monkeypatch: pyte
         "advfaces.safetensors", "advfaces.training", "latent-distance.safetensors", "latent-distance.training",
         f"{TRAINING}-{ADVFACES}.pt",
     ]  # fmt: skip
-    assert {"both.pt", "clean.pt", "obfuscated.pt"} <= set(names(out / "training"))
+    assert {"both.pt", "clean.pt", "margin.pt", "obfuscated.pt"} <= set(names(out / "training"))
     text = (out / "report.md").read_text()
     assert "one plays FRGC: 12 photos of 6 people are trained on, 6 photos of 3 people, other people, are" in text
     assert "two plays PUT: 6 photos of 3 people" in text
@@ -237,7 +239,7 @@ def test_a_study_from_the_photos_to_the_report(tmp_path: Path, monkeypatch: pyte
     assert f"Scores: {SECOND}, {LATENT}" in found.drawings
     assert any("rule of 30" in doubt for doubt in found.doubts)
     assert BEYOND in asr.header
-    assert len(found.claims) == 6 + 2 * 3
+    assert len(found.claims) == 6 + 3 * 3
 
     heard.clear()
     again = run_study(study(tmp_path, tmp_path / "data", watch=heard.append))

@@ -25,8 +25,15 @@ METHODS = (ADVFACES, FAWKES, LATENT)
 """The first is trained on, the others are unseen."""
 DATASETS = (FIRST, SECOND)
 NONE, CLEAN, OBFUSCATED, BOTH = "none", "clean", "obfuscated", "both"
-BEYOND = "adversarial"
-"""A defence beside the paper's arms."""
+MARGIN, BEYOND = "margin", "adversarial"
+"""Beyond the paper: both kinds of photos and a head with a margin; and another defence."""
+ARMS: dict[str, dict[str, Any]] = {
+    CLEAN: {"arm": "clean"},
+    OBFUSCATED: {"arm": "obfuscated"},
+    BOTH: {"arm": "both"},
+    MARGIN: {"arm": "both", "head": "cosface"},
+}
+"""The settings of the arms that are trained by Algorithm 1."""
 BINS = np.linspace(-0.5, 1.01, 61)
 
 
@@ -67,7 +74,7 @@ class Scene:
 
     @property
     def arms(self) -> tuple[str, ...]:
-        return (NONE, CLEAN, OBFUSCATED, BOTH, *([BEYOND] if BEYOND in defence_names() else []))
+        return (NONE, *ARMS, *([BEYOND] if BEYOND in defence_names() else []))
 
     def method(self, name: str) -> tuple[Method, dict[str, Any]]:
         """A method with its settings, trained on the training people if it has to be."""
@@ -106,7 +113,7 @@ class Scene:
         material = Material(self.crops[TRAINING], cloaks, self.study.seed, self._said(arm), checkpoint)
         if arm == BEYOND:
             return find_defence(BEYOND).harden(self.base, material, self.effort.beyond)
-        return find_defence("vos2023").harden(self.base, material, {"arm": arm, "epochs": self.effort.epochs})
+        return find_defence("vos2023").harden(self.base, material, {**ARMS[arm], "epochs": self.effort.epochs})
 
     def _folder(self, name: str) -> Path:
         folder = self.study.out / name
