@@ -1,5 +1,6 @@
 """A store with jurors of known verdict, and the command run as from a terminal."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +24,9 @@ def home(tmp_path: Path, dlib_alone: None, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 @pytest.fixture
-def jurors(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VISARD_HOME", str(installed))
+def jurors(installed: Path, home: Path) -> None:
+    """Recognizers in a home that no other test sees."""
+    shutil.copytree(installed, home)
 
 
 @pytest.fixture
