@@ -35,5 +35,5 @@ def trained(start: Start) -> dict[str, LearnedCloak]:
         training = start(kind, **changes)
         for _ in range(12):
             training.step()
-        found[changes.get("mode", kind)] = training.cloak()
+        found[changes.get("mode", kind)] = training.made()
     return found

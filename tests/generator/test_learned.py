@@ -134,7 +134,7 @@ def test_the_structure_holds_on_the_photos_own_pixels(start: Any) -> None:
     faces = made_faces(2)
     assert faces.frames is not None
     mask = face_mask(faces.frames, 150)
-    delta = training.cloak().method().cloak(asked(faces, mask=mask))
+    delta = training.made().method().cloak(asked(faces, mask=mask))
     unit = torch.linalg.det(faces.frames[:, :, :2]).sqrt()
     used = Structure(faces.pixels, 0.95, (160 * unit) ** 2, mask).used(delta)
     assert float(used.max()) <= 1.02
@@ -146,7 +146,7 @@ def test_a_learned_cloak_is_as_visible_as_it_is_asked_to_be(start: Any) -> None:
     training = start("advfaces", budget="ssim", ssim=0.98)
     for _ in range(4):
         training.step()
-    method, faces = training.cloak().method(), made_faces(2)
+    method, faces = training.made().method(), made_faces(2)
     assert faces.frames is not None
     mask = face_mask(faces.frames, 150)
     area = (160 * torch.linalg.det(faces.frames[:, :, :2]).sqrt()) ** 2
@@ -160,7 +160,7 @@ def test_a_learned_cloak_is_as_visible_as_it_is_asked_to_be(start: Any) -> None:
     assert torch.equal(method.cloak(asked(faces, mask=mask), ssim=0.98), method.cloak(asked(faces, mask=mask)))
     assert method.settings == {"ssim": 0.98}
     assert method.at("low") == find("visard").at("low")
-    unstructured = start("advfaces").cloak().method()
+    unstructured = start("advfaces").made().method()
     assert (unstructured.settings, dict(unstructured.strengths)) == ({}, {})
     with pytest.raises(SettingError, match="ssim lies between 0 and 1"):
         method.check({"ssim": 1.5})
@@ -263,7 +263,7 @@ def test_files_that_cannot_be_read(trained: Trained, tmp_path: Path) -> None:
     with pytest.raises(CloakError, match="could not be read"):
         load_cloak(tmp_path)
     (tmp_path / "new").write_bytes(other(trained["apf"], format="visard learned cloak 12", visard="9.9"))
-    with pytest.raises(CloakError, match=r"made by visard 9\.9, which writes learned cloaks in another form"):
+    with pytest.raises(CloakError, match=r"made by visard 9\.9, which writes cloaks in another form"):
         load_cloak(tmp_path / "new")
 
 

@@ -1,14 +1,16 @@
 """Learned cloaks: networks that make a change in one forward pass, their training, and their files."""
 
 from visard.generator import parallel
+from visard.generator.course import SUFFIX, Course, check_out, train
 from visard.generator.crops import Crops, read_crops
-from visard.generator.learned import KINDS, SUFFIX, LearnedCloak, find_method, load_cloak, make_learner, shipped
+from visard.generator.learned import KINDS, LearnedCloak, find_method, load_cloak, make_learner, shipped
 from visard.generator.learner import check_learner_settings, settings_with_defaults, window
-from visard.generator.train import Training, check_out, check_recognizers, train
+from visard.generator.training import Training, check_recognizers
 
 __all__ = [
     "KINDS",
     "SUFFIX",
+    "Course",
     "Crops",
     "LearnedCloak",
     "Training",

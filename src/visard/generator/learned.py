@@ -2,15 +2,12 @@
 
 import hashlib
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
 import visard
@@ -19,10 +16,11 @@ from visard.cloak.crop import from_template, to_template
 from visard.cloak.geometry import frames_of
 from visard.cloak.method import LEARNED, Learned
 from visard.cloak.methods.visard import STRENGTHS
-from visard.cloak.person import header_words
 from visard.errors import CardError, CloakError, SettingError, UnknownRecognizerError, WeightsError
 from visard.generator.advfaces import AdvFaces
 from visard.generator.apf import APF
+from visard.generator.course import SUFFIX
+from visard.generator.file import foreign, pack, unpack
 from visard.generator.latent_distance import LatentDistance
 from visard.generator.learner import Learner, check_learner_settings, frames_in, settings_with_defaults, window
 from visard.recognizer import Card, Recognizer
@@ -30,11 +28,10 @@ from visard.recognizer import find as find_card
 from visard.recognizer import load as load_recognizer
 from visard.recognizer.card import parse_card
 
-SUFFIX = ".safetensors"
 KINDS: dict[str, type[Learner]] = {kind.name: kind for kind in (AdvFaces, APF, LatentDistance)}
 SHIPPED = Path(__file__).with_name("weights")
 """The folder of the cloaks that come with visard, called after their kinds."""
-_FORMAT = "visard learned cloak 1"
+_FORMAT, _WHAT = "visard learned cloak 1", "a cloak"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,6 @@ class LearnedCloak:
         """The cloak as a safetensors file."""
         weights = self.learner.generator.state_dict()
         facts = {
-            "format": _FORMAT,
             "visard": self.version,
             "kind": self.name,
             "settings": dict(self.settings),
@@ -73,9 +69,8 @@ class LearnedCloak:
             "people": self.people,
             "steps": self.steps,
             "seed": self.seed,
-            "sha256": _hash(weights),
         }
-        return save({key: value.contiguous() for key, value in weights.items()}, {"visard": json.dumps(facts)})
+        return pack(_FORMAT, weights, facts)
 
     def method(self) -> Method:
         """The cloak as a method: one forward pass a face, and no surrogates. Where the structural similarity is its
@@ -178,31 +173,24 @@ def load_cloak(path: Path) -> LearnedCloak:
 def parse_cloak(data: bytes, name: str) -> LearnedCloak:
     """The learned cloak in a file's bytes, the inverse of ``to_bytes``; raises ``CloakError``, which calls the file
     `name`."""
-    foreign = CloakError(f"{name} is not a cloak that visard train made, or it is damaged; give one that is.")
+    weights, facts = unpack(data, _FORMAT, name, _WHAT)
     try:
-        weights, facts = load(data), json.loads(header_words(data)["visard"])
-        form, version = str(facts["format"]), str(facts["visard"])
-        if form != _FORMAT and form.startswith(_FORMAT.rstrip("0123456789")):
-            raise CloakError(f"{name} was made by visard {version}, which writes learned cloaks in another form.")
-        if form != _FORMAT or facts["kind"] not in KINDS or facts["sha256"] != _hash(weights):
-            raise foreign
         size, settings = int(facts["size"]), dict(facts["settings"])
         window(size)
         given = {key: value for key, value in settings.items() if value is not None}
         # the numbers drawn for its first weights do not matter
-        learner = make_learner(str(facts["kind"]), given, seed=0)
+        learner = make_learner(str(KINDS[facts["kind"]].name), given, seed=0)
         learner.generator.load_state_dict(weights)
         surrogates = tuple(parse_card(card) for card in facts["surrogates"])
         if not surrogates:
-            raise foreign
+            raise foreign(name, _WHAT)
         return LearnedCloak(
             learner, settings_with_defaults(type(learner), settings), size, surrogates, int(facts["photos"]),
-            int(facts["people"]), int(facts["steps"]), int(facts["seed"]), hashlib.sha256(data).hexdigest(), version,
+            int(facts["people"]), int(facts["steps"]), int(facts["seed"]), hashlib.sha256(data).hexdigest(),
+            str(facts["visard"]),
         )  # fmt: skip
-    except (
-        SafetensorError, CardError, SettingError, ValueError, TypeError, LookupError, AttributeError, RuntimeError,
-    ) as error:  # fmt: skip
-        raise foreign from error
+    except (CardError, SettingError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+        raise foreign(name, _WHAT) from error
 
 
 def _probe(kind: str, card: Card) -> Recognizer:
@@ -215,13 +203,3 @@ def _probe(kind: str, card: Card) -> Recognizer:
         return load_recognizer(here)
     except (UnknownRecognizerError, WeightsError) as error:
         raise missing from error
-
-
-def _hash(weights: Mapping[str, Tensor]) -> str:
-    """Of names, shapes and values, in the order of the names."""
-    found = hashlib.sha256()
-    for key in sorted(weights):
-        value = weights[key].detach().contiguous()
-        found.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-        found.update(value.numpy().tobytes())
-    return found.hexdigest()

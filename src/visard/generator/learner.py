@@ -16,6 +16,8 @@ from visard.face import Template
 from visard.recognizer import Recognizer
 
 LEAST_SIZE = 64
+SQUARE = (-8.0, -2.5, 120.0, 125.5)
+"""Of the canonical frame, x0, y0, x1, y1: all that may change of a face, and what the recognizers see of it."""
 # side of the crop on which the verdict measures similarity, pixels of the canonical frame
 _STRUCTURE_SIDE = 160
 # as in the flagship: structure alone would let smooth, colored stains pass
@@ -124,7 +126,7 @@ def window(size: int) -> Template:
     face, and what the recognizers see of it. Raises ``SettingError`` unless `size` is a multiple of 4, 64 or more."""
     if size < LEAST_SIZE or size % 4:
         raise SettingError(f"The size of the faces is a multiple of 4, {LEAST_SIZE} or more, such as 112; got {size}.")
-    return Template((size, size), (-8.0, -2.5, 120.0, 125.5))
+    return Template((size, size), SQUARE)
 
 
 def frames_in(template: Template, count: int) -> Tensor:

@@ -41,14 +41,19 @@ def count() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def rank() -> int:
+    """The number of this process, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
 def first() -> bool:
     """Whether this process is the one that writes and prints."""
-    return not dist.is_initialized() or dist.get_rank() == 0
+    return rank() == 0
 
 
 def share(batch: Tensor) -> Tensor:
     """This process's part of `batch` (N, ...): as many rows as every other's."""
-    return batch.chunk(count())[dist.get_rank()] if count() > 1 else batch
+    return batch.chunk(count())[rank()] if count() > 1 else batch
 
 
 def mean(values: Tensor) -> Tensor:

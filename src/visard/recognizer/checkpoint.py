@@ -3,7 +3,7 @@
 import os
 import pickle
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,11 @@ _WRAPPING_KEYS = ("state_dict", "model_state_dict", "net_state_dict", "model", "
 _SHOWN = 3  # names in an error
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: Path, wrapping: Sequence[str] = _WRAPPING_KEYS) -> dict[str, Tensor]:
     """The tensors by name in a ``.safetensors``, ``.pt``, ``.pth``, ``.ckpt`` or ``.tar`` file, on the CPU, floating
     ones as float32.
 
-    A dictionary around them ({"state_dict": ...}) is taken off. No code in the file runs. Raises ``WeightsError``.
+    A dictionary around them ({"state_dict": ...}, or another of the names `wrapping`) is taken off. No code in the file runs. Raises ``WeightsError``.
     """
     suffix = path.suffix.lower()
     if suffix in _PICKLES:
@@ -38,7 +38,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"The weights file {path} does not exist; check the name.")
     if path.stat().st_size == 0:
         raise WeightsError(f"{path.name} is empty; download it again.")
-    state = _tensors(_read_safetensors(path) if suffix == ".safetensors" else _read_pytorch(path))
+    state = _tensors(_read_safetensors(path) if suffix == ".safetensors" else _read_pytorch(path), wrapping)
     if not state:
         raise WeightsError(f"{path.name} holds no tensors by name; it should be a network's state dict.")
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
@@ -68,10 +68,10 @@ def _code(path: Path) -> WeightsError:
     )
 
 
-def _tensors(content: Any) -> dict[str, Tensor]:
+def _tensors(content: Any, wrapping: Sequence[str]) -> dict[str, Tensor]:
     """The tensors of `content`, or of the dictionary that it wraps; without what is no tensor."""
     while isinstance(content, Mapping):
-        inner = next((content[key] for key in _WRAPPING_KEYS if isinstance(content.get(key), Mapping)), None)
+        inner = next((content[key] for key in wrapping if isinstance(content.get(key), Mapping)), None)
         if inner is None:
             return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
         content = inner
