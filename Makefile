@@ -14,7 +14,7 @@ demo: .venv/installed
 	@echo "Your own photos: $(BIN)/visard protect holiday.jpg"
 
 test: .venv/dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -1,9 +1,10 @@
 """How long a cloak takes: the loop against a bare gradient, against other libraries, and whole commands.
 
-    python benchmarks/speed.py [embedding step ensemble layout peers portrait megapixels group]
+    python benchmarks/speed.py [embedding step ensemble candidates layout peers portrait megapixels group]
 
-Everything in one process on the same work, interleaved, median of the repetitions; whole commands are processes of
-their own. With no names, all sections run. Needs no assets.
+Everything in one process on the same work, interleaved, median CPU seconds of the repetitions: give it one thread,
+OMP_NUM_THREADS=1. Whole commands are processes of their own, measured by the clock. With no names, all sections run.
+Needs no assets.
 """
 
 import copy
@@ -26,15 +27,17 @@ from torch import Tensor, nn
 
 from common import table
 from visard.cloak import Faces, Objective, Task, dodging, find, mirrored_anchors
+from visard.cloak.crop import Crop, crop_of
 from visard.cloak.methods.bim import kurakin_steps
 from visard.cloak.objective import untargeted
-from visard.face import cut, dlib_hog
+from visard.face import FacePatches, cut, dlib_hog
 from visard.pipeline import choose_recognizers
 from visard.recognizer import Recognizer, cards, load, ready
 from visard.recognizer import find as find_recognizer
 
 STEPS, EPS, ALPHA = 20, 8 / 255, 1 / 255
 SHORT = 10
+FEW, TARGETS = 4, 10
 REPETITIONS = 7
 
 
@@ -59,14 +62,15 @@ def chips(count: int) -> Tensor:
 
 
 def interleaved(works: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of each work; every repetition runs all of them, once before is not counted."""
+    """Median CPU seconds of each work, in which what else the machine does hardly counts; every repetition runs all of
+    them, once before is not counted."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for repetition in range(REPETITIONS + 1):
         for name, work in works.items():
-            begun = time.perf_counter()
+            begun = time.process_time()
             work()
             if repetition:
-                times[name].append(time.perf_counter() - begun)
+                times[name].append(time.process_time() - begun)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -116,11 +120,10 @@ def step() -> None:
 
 
 def ensemble() -> None:
-    """One step on the embedded surrogates, batches of 1 and 8, against their bare warps, passes and input gradients
-    (goal: at most 1.05), and a face from start to end with the method's own number of steps (goal of visard: 4 s)."""
-    surrogates, _ = choose_recognizers()
-    picture = np.ascontiguousarray(data.astronaut())
-    patch = cut(picture, dlib_hog()(picture))
+    """The embedded surrogates, batches of 1 and 8: a method with its own number of steps, clean embeddings included,
+    against bare warps, passes and input gradients (goal: at most 1.05 a step), and a face from start to end (goal of
+    visard: 4 s)."""
+    surrogates, patch = portrait_patch()
     rows = []
     for batch in (1, 8):
         faces = Faces(patch.pixels.repeat(batch, 1, 1, 1), patch.frames.repeat(batch, 1, 1))
@@ -133,15 +136,55 @@ def ensemble() -> None:
                 torch.autograd.grad(objective(faces._replace(pixels=x)).sum(), x)
 
         works: dict[str, Callable[[], object]] = {"bare": bare}
+        steps = {"bare": SHORT}
         for name in ("bim", "mi-di-fgsm", "visard"):
-            task = Task(faces, objective, mask, surrogates=surrogates)
-            works[name] = partial(find(name).cloak, task, steps=SHORT)
-        seconds = {name: spent / SHORT / batch for name, spent in interleaved(works).items()}
+            method = find(name)
+            steps[name] = method.settings["steps"] or kurakin_steps(EPS)
+            works[name] = partial(method.cloak, Task(faces, objective, mask, surrogates=surrogates))
+        seconds = {name: spent / steps[name] / batch for name, spent in interleaved(works).items()}
         for name in list(works)[1:]:
-            whole = seconds[name] * (find(name).settings["steps"] or kurakin_steps(EPS))
             cells = [f"{1000 * seconds['bare']:.1f}", f"{1000 * seconds[name]:.1f}"]
-            rows.append([name, str(batch), *cells, f"{seconds[name] / seconds['bare']:.3f}", f"{whole:.2f}"])
-    table(["method", "batch", "bare ms/step/face", "ms/step/face", "ratio", "s/face"], rows)
+            ratio, whole = seconds[name] / seconds["bare"], seconds[name] * steps[name]
+            rows.append([name, str(steps[name]), str(batch), *cells, f"{ratio:.3f}", f"{whole:.2f}"])
+    table(["method", "steps", "batch", "bare ms/step/face", "ms/step/face", "ratio", "s/face"], rows)
+
+
+def candidates() -> None:
+    """A step of tip-im toward ten people on the embedded surrogates: bare are one pass, a gradient for each target and
+    a pass for each candidate, with their warps (goal: at most 1.15)."""
+    surrogates, patch = portrait_patch()
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for batch in (1, 4):
+        faces = Faces(patch.pixels.repeat(batch, 1, 1, 1), patch.frames.repeat(batch, 1, 1))
+        mask, anchors = patch.mask.repeat(batch, 1, 1, 1), mirrored_anchors(surrogates, faces)
+        people = [nn.functional.normalize(torch.randn(TARGETS, a.shape[1], generator=generator)) for a in anchors]
+        task = Task(faces, dodging(surrogates, anchors), mask, surrogates=surrogates, targets=people)
+        crop = crop_of(task)
+
+        def bare(crop: Crop = crop, people: list[Tensor] = people) -> None:
+            for _ in range(FEW):
+                change = torch.zeros_like(crop.clean).requires_grad_(True)
+                for i, surrogate in enumerate(surrogates):
+                    embedding = surrogate.embed(crop.seen_by(i, change))
+                    for person in people[i]:
+                        torch.autograd.grad(embedding, change, person.expand_as(embedding), retain_graph=True)
+                with torch.no_grad():
+                    for part in change.repeat(TARGETS, 1, 1, 1).split(8):
+                        for i, surrogate in enumerate(surrogates):
+                            surrogate.embed(crop.seen_by(i, part))
+
+        seconds = interleaved({"bare": bare, "tip-im": partial(find("tip-im").cloak, task, steps=FEW)})
+        cells = [f"{1000 * spent / FEW / batch:.0f}" for spent in seconds.values()]
+        rows.append([str(batch), *cells, f"{seconds['tip-im'] / seconds['bare']:.3f}"])
+    table(["batch", "bare ms/step/face", "tip-im ms/step/face", "ratio"], rows)
+
+
+def portrait_patch() -> tuple[tuple[Recognizer, ...], FacePatches]:
+    """The surrogates of a fresh installation, and the astronaut's face."""
+    surrogates, _ = choose_recognizers()
+    picture = np.ascontiguousarray(data.astronaut())
+    return surrogates, cut(picture, dlib_hog()(picture))
 
 
 def layout() -> None:
@@ -291,7 +334,7 @@ def group() -> None:
     )
 
 
-SECTIONS = {f.__name__: f for f in (embedding, step, ensemble, layout, peers, portrait, megapixels, group)}
+SECTIONS = {f.__name__: f for f in (embedding, step, ensemble, candidates, layout, peers, portrait, megapixels, group)}
 
 if __name__ == "__main__":
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {os.cpu_count()} cores, CPU")

@@ -18,13 +18,13 @@ QUICK: dict[str, dict[str, Any]] = {
 
 
 class TinyNetwork(nn.Module):
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, size: int) -> None:
         super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.layers = nn.Sequential(
                 nn.Conv2d(3, 8, 5, stride=2), nn.Tanh(), nn.Conv2d(8, 16, 5, stride=2), nn.Tanh(), nn.Flatten(),
-                nn.Linear(16 * 13 * 13, 16),
+                nn.Linear(16 * (size // 4 - 3) ** 2, 16),
             )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -32,13 +32,13 @@ class TinyNetwork(nn.Module):
         return embedding
 
 
-def tiny_recognizer(seed: int, **facts: Any) -> Recognizer:
-    """A random recognizer of 64 px crops: no face knowledge, but a contract like any other."""
+def tiny_recognizer(seed: int, size: int = SIZE, **facts: Any) -> Recognizer:
+    """A random recognizer of crops of `size` px, a multiple of 4: no face knowledge, but a contract like any other."""
     card = Card(
-        name=f"tiny-{seed}", file="none", sha256=str(seed), input=(64, 64), crop=(0, 0, 112, 112), mean=(127.5,) * 3,
-        std=(127.5,) * 3, dim=16, role="surrogate", **{"format": "onnx", **facts},
+        name=f"tiny-{seed}", file="none", sha256=str(seed), input=(size, size), crop=(0, 0, 112, 112),
+        mean=(127.5,) * 3, std=(127.5,) * 3, dim=16, role="surrogate", **{"format": "onnx", **facts},
     )  # fmt: skip
-    return Recognizer(card, TinyNetwork(seed))
+    return Recognizer(card, TinyNetwork(seed, size))
 
 
 def made_crops(people: int = 6, each: int = 2, seed: int = 0, size: int = SIZE) -> Crops:

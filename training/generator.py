@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 import pictures
-from visard.cloak.crop import to_template
+from visard.face import to_template
 from visard.generator import Crops, Training, train, window
 from visard.recognizer import find, load
 

@@ -31,9 +31,9 @@ from visard.audit.findings import (
 )
 from visard.audit.sight import CONDITIONS
 from visard.audit.tables import Cell, Table, percent, share, spread
-from visard.audit.trials import Gallery, Rate
+from visard.audit.trials import Gallery
 from visard.errors import MissingExtraError, WriteError
-from visard.measure import d_prime, eer, fnir_at_fpir
+from visard.measure import Rate, d_prime, eer, fnir_at_fpir
 
 FACTS = {"photos": "40 in ours", "jury": "colors, others"}
 COLUMNS = {

@@ -46,6 +46,7 @@ def test_help_imports_nothing_slow() -> None:
         "slow = {{'torch', 'numpy', 'PIL', 'dlib', 'skimage', 'scipy'}} & set(sys.modules); assert not slow, slow"
     )
     for words in (["--help"], ["protect", "--help"], ["models", "fetch", "--help"], ["person", "learn", "--help"],
+                  ["anonymize", "--help"], ["study", "make", "--help"], ["study", "score", "--help"],
                   ["person", "apply", "--help"], ["--version"]):  # fmt: skip
         done = subprocess.run(
             [sys.executable, "-c", script.format(words=words)], capture_output=True, text=True, check=False
@@ -151,9 +152,9 @@ def test_nobody_to_judge(visard: Run, portrait: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("jurors")
 def test_a_photo_without_a_face(visard: Run, wall: Path) -> None:
-    code, out, _ = visard("protect", wall, *QUICK)
-    assert code == 2
-    assert f"no face: {wall}: no face was found; give boxes with --boxes" in out
+    code, out, err = visard("protect", wall, *QUICK)
+    assert (code, out.strip()) == (2, "")
+    assert f"no face: {wall}: no face was found; give boxes with --boxes" in err
 
 
 @pytest.mark.usefixtures("jurors", "wall")
@@ -319,7 +320,7 @@ def test_methods(visard: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     _, out, _ = visard("methods")
     *table, how = [line for line in out.splitlines()[1:] if line[:1].strip()]
     assert [line.split()[0] for line in table] == names
-    assert "To be trained first: advfaces, apf, latent-distance." in how
+    assert "To be trained first: advfaces, apf, latent, latent-distance." in how
     rows = strict_json(visard("methods", "--json")[1])
     assert [row["name"] for row in rows] == names
     assert [row["name"] for row in rows if row["trained"]] == list(LEARNED)

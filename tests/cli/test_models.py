@@ -71,6 +71,19 @@ def test_add_and_list(visard: Run, file: Path, tmp_path: Path) -> None:
     assert "visard models fetch NAME" in out
 
 
+def test_what_is_damaged_or_missing_is_not_ready(visard: Run, tiny: Path) -> None:
+    assert [line.split()[:3] for line in visard("models", "list")[1].splitlines() if "tiny" in line] == [
+        ["tiny", "juror", "yes"]
+    ]
+    tiny.write_bytes(tiny.read_bytes()[:-1] + b"?")
+    for state in ("damaged", "missing"):
+        (row,) = (row for row in as_json(visard, "list") if row["name"] == "tiny")
+        assert (row["ready"], row["state"]) == (False, state)
+        (line,) = (line for line in visard("models", "list")[1].splitlines() if "tiny" in line)
+        assert line.split()[:3] == ["tiny", "juror", state]
+        tiny.unlink(missing_ok=True)
+
+
 def test_mistakes(visard: Run, tiny: Path, file: Path, tmp_path: Path) -> None:
     card = tmp_path / "card.json"
     for words, sentence in [

@@ -173,7 +173,7 @@ def test_a_cloak_that_comes_with_visard(
 ) -> None:
     monkeypatch.setattr(learned, "SHIPPED", tmp_path / "weights")
     (tmp_path / "weights").mkdir()
-    assert "To be trained first: advfaces, apf, latent-distance." in visard("methods")[1]
+    assert "To be trained first: advfaces, apf, latent, latent-distance." in visard("methods")[1]
     code, out, _ = visard("methods", "advfaces")
     assert (code, "--set norm=None" in out, "visard train advfaces --data" in out) == (0, True, True)
     words = ("--data", people, "--recognizer", "blind", "--out", "weights/advfaces.safetensors", "--steps", 1, *QUICK)
@@ -181,7 +181,7 @@ def test_a_cloak_that_comes_with_visard(
 
     table = visard("methods")[1]
     assert re.search(r"^advfaces +untargeted +Deb et al\. 2020 +ssim=0\.97 *$", table, re.MULTILINE)
-    assert "To be trained first: apf, latent-distance." in table
+    assert "To be trained first: apf, latent, latent-distance." in table
     code, out, _ = visard("methods", "advfaces")
     assert (code, "1 steps on 4 photos of 2 people, cut to 64 px, against blind, from seed 0" in out) == (0, True)
     assert "--set ssim=0.97\n--strength low: ssim=0.985\n" in out
@@ -219,9 +219,9 @@ def test_a_bench_of_a_learned_cloak(visard: Run, people: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"KIND": "opom"}, 'No learned cloak is called "opom". There are: advfaces, apf, latent-distance.'),
+        ({"KIND": "opom"}, 'Nothing to train is called "opom". There are: advfaces, apf, latent-distance, stylegan,'),
         ({"--recognizer": "nobody"}, 'No recognizer is called "nobody".'),
-        ({"--recognizer": ","}, "name one or more with --recognizer"),
+        ({"--recognizer": ","}, "visard train advfaces needs --recognizer too."),
         ({"--data": "nowhere"}, "nowhere is not a folder; give one that holds a folder of photos per person."),
         ({"--data": "empty"}, "empty has no photos in folders of people."),
         ({"--data": "one"}, "All 3 photos with a face are of one person; give photos of two people or more"),

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from visard.recognizer import Card, Recognizer
+from learners import tiny_recognizer
+from visard.recognizer import Recognizer
 
 
 class LinearClassifier(nn.Module):
@@ -50,29 +51,6 @@ def oracle() -> Oracle:
     return Oracle(model, pixels, (model.margin(pixels) < 0).long())
 
 
-class TinyNetwork(nn.Module):
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.layers = nn.Sequential(
-                nn.Conv2d(3, 8, 5, stride=2), nn.Tanh(), nn.Conv2d(8, 16, 5, stride=2), nn.Tanh(), nn.Flatten(),
-                nn.Linear(16 * 25 * 25, 16),
-            )  # fmt: skip
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
-
-
-def tiny_recognizer(seed: int) -> Recognizer:
-    """A random recognizer for 112 px crops: no face knowledge, but a contract like any other."""
-    card = Card(
-        name=f"tiny-{seed}", format="onnx", file="none", sha256=str(seed), input=(112, 112), crop=(0, 0, 112, 112),
-        mean=(127.5,) * 3, std=(127.5,) * 3, dim=16, role="surrogate",
-    )  # fmt: skip
-    return Recognizer(card, TinyNetwork(seed))
-
-
 @pytest.fixture(scope="session")
 def surrogates() -> list[Recognizer]:
-    return [tiny_recognizer(1), tiny_recognizer(2)]
+    return [tiny_recognizer(1, size=112), tiny_recognizer(2, size=112)]

@@ -93,7 +93,7 @@ def test_larger_budgets_fool_more(unsaved: None) -> None:
     weak, strong = found.values()
     assert list(found) == [0.2 / 255, 8 / 255]
     assert strong.value > weak.value + 0.5
-    assert strong.n == weak.n == 8
+    assert strong.trials == weak.trials == 8
 
 
 def test_hardened_recognizers_are_attacked_like_any_other() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from learners import made_crops, tiny_recognizer
 from visard.errors import HardeningError
 from visard.hardening import embed_faces
-from visard.hardening.outcome import judged, outcome, regimes, threshold
+from visard.hardening.outcome import judged, outcomes, regimes, threshold
 from visard.measure import fnmr_at, genuine_and_impostor
 
 
@@ -55,8 +55,8 @@ def test_clean_pairs_are_those_of_the_measures() -> None:
 def test_rates_at_a_threshold() -> None:
     """One of the two genuine comparisons with a cloaked photo lies under the cosine of 60 degrees."""
     found = judged(CLEAN, CLOAKED, PEOPLE, tau=0.5)
-    assert (found.asr.value, found.asr.n) == (0.5, 2)
-    assert (found.fnmr.value, found.fnmr.n) == (0, 1)
+    assert (found.asr.value, found.asr.trials) == (0.5, 2)
+    assert (found.fnmr.value, found.fnmr.trials) == (0, 1)
     # nobody is missed, of one person: no more is known than that
     assert found.fnmr.low == 0
     assert found.fnmr.high == pytest.approx(0.975)
@@ -86,13 +86,13 @@ def test_the_threshold_is_that_of_other_people() -> None:
 def test_the_outcome_of_a_recognizer_is_that_of_its_embeddings() -> None:
     recognizer, clean, others = tiny_recognizer(0), made_crops(5, 3), made_crops(20, 2, seed=3)
     cloaked = clean.pixels.flip(2)
-    found = outcome(recognizer, clean, cloaked, others, far=0.05)
+    found = outcomes(recognizer, clean, {"mirrored": cloaked}, others, far=0.05)["mirrored"]
     assert found.tau == threshold(recognizer, others, far=0.05)
     genuine = regimes(embed_faces(recognizer, clean.pixels), embed_faces(recognizer, cloaked), clean.people)[
         "normal-obfuscated"
     ]
     assert found.asr.value == fnmr_at(genuine.genuine, found.tau)
-    assert found.asr.n == 5 * 3 * 2
+    assert found.asr.trials == 5 * 3 * 2
 
 
 @pytest.mark.parametrize("people", [[0, 0, 0], [0, 1, 2]])

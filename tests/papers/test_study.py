@@ -16,9 +16,9 @@ from crowd import crowd
 from rig import install
 from visard.audit.figures import Drawing, panels, svg
 from visard.audit.tables import Table
-from visard.audit.trials import Rate
 from visard.errors import AuditError, RecognizerError, SettingError, UnknownRecognizerError, WriteError
 from visard.face import aligned_crop
+from visard.measure import Rate
 from visard.papers import find_paper, paper_names
 from visard.papers.paper import Claim, Erratum, Findings, Paper, beside
 from visard.papers.report import run_study

@@ -14,7 +14,7 @@ from visard.cloak import find
 from visard.hardening import find_defence
 from visard.hardening.adaptive import Check
 from visard.hardening.duel import TRANSFER, WHITE_BOX, Attack, Cloaks, Duel, Fought, Round
-from visard.hardening.outcome import Share
+from visard.measure import Rate
 from visard.pipeline.duel_report import budgets, doubts, headline, recognizers, report, survival, write
 
 PROBE, MATE = np.array([0, 1]), np.array([1, 0])
@@ -30,8 +30,8 @@ def duel(tmp_path: Path) -> Duel:
     )  # fmt: skip
 
 
-def share(value: float) -> Share:
-    return Share(value, value / 2, (1 + value) / 2, 40)
+def share(value: float) -> Rate:
+    return Rate(value, value / 2, (1 + value) / 2, 40, 20)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def texts(row: Any) -> list[str]:
 
 
 def test_the_headline_has_the_cloaks_made_anew(duel: Duel, rounds: list[Round], cells: list[Fought]) -> None:
-    rows = [texts(row) for row in headline(duel, rounds, cells).rows]
+    rows = [texts(row) for row in headline(rounds, cells).rows]
     assert [row[:3] for row in rows] == [
         ["0", WHITE_BOX, "100 % [50, 100] n=40"],
         ["0", TRANSFER, "100 % [50, 100] n=40"],
@@ -87,7 +87,7 @@ def test_the_headline_has_the_cloaks_made_anew(duel: Duel, rounds: list[Round], 
 
 
 def test_what_hardening_cost(duel: Duel, rounds: list[Round], cells: list[Fought]) -> None:
-    rows = [texts(row) for row in recognizers(duel, rounds, cells).rows]
+    rows = [texts(row) for row in recognizers(rounds, cells).rows]
     assert rows[1] == [
         "1", "1.50 % [0.75, 50.75] n=40", "+0.50", "20 % [10, 60] n=40", "1.4000", "10", "1 of 2",
     ]  # fmt: skip
@@ -102,8 +102,8 @@ def test_what_survives_is_a_triangle(duel: Duel, cells: list[Fought]) -> None:
     ]
 
 
-def test_budgets(duel: Duel, rounds: list[Round]) -> None:
-    found = budgets(duel, rounds)
+def test_budgets(rounds: list[Round]) -> None:
+    found = budgets(rounds)
     assert found.header == ("round", "8")
     assert texts(found.rows[1]) == ["1", "40 % [20, 70] n=40"]
 

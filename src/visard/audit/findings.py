@@ -12,7 +12,6 @@ from visard.audit.tables import NOTHING, Cell, Table, percent, share, spread
 from visard.audit.trials import (
     Array,
     Gallery,
-    Rate,
     Seen,
     Trials,
     compare,
@@ -23,7 +22,7 @@ from visard.audit.trials import (
     run,
 )
 from visard.errors import CalibrationError
-from visard.measure import bootstrap, bootstrap_eer, d_prime, eer, fnir_at_fpir, pair_histograms
+from visard.measure import Rate, bootstrap, bootstrap_eer, d_prime, eer, fnir_at_fpir, pair_histograms
 from visard.recognizer import Card, Recognizer
 from visard.recognizer.card import kin
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from visard.audit.trials import Rate
+from visard.measure import Rate
 
 NOTHING = "–"
 

@@ -2,29 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visard.audit.collection import Look
-from visard.measure import bootstrap, clopper_pearson, ranks
+from visard.measure import Rate, mean_rate, ranks
 
 Array = NDArray[Any]
 NOT_A_SCORE = -2.0  # below every cosine: a photo is never compared with itself
 SAME_PHOTO = 0.999  # cosine, to every juror: a copy of the photo, whatever its file is called
 _ROWS = 1024  # of a score matrix at a time
-_NO_WIDTH = 1e-9
-
-
-class Rate(NamedTuple):
-    """A share in [0, 1] with its 95 % interval, over `trials` trials of `people` people."""
-
-    value: float
-    low: float
-    high: float
-    trials: int
-    people: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +125,8 @@ def quadrants(seen: Seen, own: Array, juror: str) -> dict[tuple[str, str], Array
 
 
 def rate(hits: Array, people: Array) -> Rate | None:
-    """The mean of `hits` (K,), true or false or a share in [0, 1], with its interval; None without trials.
-
-    Clopper-Pearson where each person gives one trial, else the bootstrap over people; where all people agree a
-    bootstrap has no width, so people are counted as trials.
-    """
-    if not len(hits):
-        return None
-    count, value = len(np.unique(people)), float(np.mean(hits))
-    single = count == len(hits) and hits.dtype == bool
-    low, high = (value, value) if single else bootstrap(hits.astype(float), people)
-    if high - low < _NO_WIDTH:
-        low, high = clopper_pearson(round(value * count), count)
-    return Rate(value, low, high, len(hits), count)
+    """``mean_rate`` of `hits` (K,) of `people` (K,); None without trials."""
+    return mean_rate(hits, people) if len(hits) else None
 
 
 def protection(trials: Trials, people: Array, threshold: float, *, conditional: bool = True) -> Rate | None:

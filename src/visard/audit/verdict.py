@@ -72,6 +72,11 @@ class FaceVerdict:
         voices = [verdict for verdict in self.jurors if self.has_say(verdict)]
         return all(verdict.protected for verdict in voices) if voices else None
 
+    @property
+    def found(self) -> bool | None:
+        """Whether the detector found the published face again, as saved; None when nobody was asked."""
+        return next((one.found for one in (*self.jurors, *self.adaptive)), None)
+
     def has_say(self, verdict: JurorVerdict) -> bool:
         """Whether a juror's verdict proves anything: one that missed the person before the cloak does not."""
         return not self.references or verdict.before >= verdict.threshold
@@ -81,6 +86,7 @@ class FaceVerdict:
             "number": self.number,
             "box": [round(v, 1) for v in self.box],
             "protected": self.protected,
+            "found": self.found,
             "references": self.references,
             "ssim": round(self.ssim, 4),
             "psnr": round(self.psnr, 2) if np.isfinite(self.psnr) else None,

@@ -20,8 +20,9 @@ from visard.errors import CardError, HardeningError, Interrupted, SettingError
 from visard.generator import SUFFIX, Crops, find_method, parallel, read_crops
 from visard.hardening import defence_names, find_defence
 from visard.hardening.material import SIZE
-from visard.hardening.outcome import NORMAL, Outcome, Share
+from visard.hardening.outcome import NORMAL, Outcome
 from visard.hardening.run import Hardened, Hardening, Photos, held_out
+from visard.measure import Rate
 from visard.recognizer import cards, derived, load, people_photos, store_derived
 from visard.recognizer import find as find_card
 from visard.recognizer.store import home
@@ -169,8 +170,8 @@ def _mark(key: str, unseen: Mapping[str, Method]) -> str:
     return " (unseen)" if key in unseen else ""
 
 
-def _share(one: Share) -> str:
-    return f"{100 * one.value:.2f} % [{100 * one.low:.2f}, {100 * one.high:.2f}] n={one.n:,}"
+def _share(one: Rate) -> str:
+    return f"{100 * one.value:.2f} % [{100 * one.low:.2f}, {100 * one.high:.2f}] n={one.trials:,}"
 
 
 @contextmanager

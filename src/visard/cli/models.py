@@ -21,15 +21,15 @@ def _print_json(content: Any) -> None:
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """List the recognizers: role, ready or not, license, threshold."""
+    """List the recognizers: role, ready or why not, license, threshold."""
     from visard.cli import show_models
-    from visard.recognizer import cards, ready
+    from visard.recognizer import cards, verify
 
-    found = list(cards().values())
+    found = [(card, verify(card)) for card in cards().values()]
     if as_json:
-        _print_json([{**card.to_json(), "ready": ready(card)} for card in found])
+        _print_json([{**card.to_json(), "ready": state == "intact", "state": state} for card, state in found])
     else:
-        show_models.table([(card, ready(card)) for card in found])
+        show_models.table(found)
 
 
 @app.command()

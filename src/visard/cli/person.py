@@ -89,13 +89,14 @@ def apply(
     visard protect.
     """
     from visard.cli import protect as command
+    from visard.cloak import load_mask
 
     command.run(
         photos,
         output,
         report,
-        command.mask_plan(
-            mask,
+        command.ready_plan(
+            load_mask(mask).method(),
             jury=arguments.names(jury),
             detector=detector,
             boxes=boxes,

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from visard import photo
 from visard.cli import arguments, report, show
-from visard.cloak import load_mask
+from visard.cloak import Method
 from visard.errors import SettingError
 from visard.generator import find_method
 from visard.pipeline import (
@@ -81,8 +81,8 @@ def build_plan(
     )
 
 
-def mask_plan(
-    mask: Path,
+def ready_plan(
+    method: Method,
     *,
     jury: Sequence[str],
     detector: str,
@@ -93,12 +93,12 @@ def mask_plan(
     fmr: float,
     **rest: Any,
 ) -> Plan:
-    """The plan that puts a person's mask on photos; raises ``VisardError`` before any photo is touched."""
-    worn = load_mask(mask)
-    judges = choose_judges(worn.surrogates, jury, fmr)
+    """The plan of a method that asks no surrogates any more; raises ``VisardError`` before any photo is touched."""
+    makers = method.learned.surrogates if method.learned else ()
+    judges = choose_judges(makers, jury, fmr)
     show.left_out(uncalibrated(fmr) if not jury else [], fmr)
     return Plan(
-        method=worn.method(),
+        method=method,
         surrogates=(),
         jury=judges,
         detector=arguments.detector(detector),
@@ -107,13 +107,13 @@ def mask_plan(
         selection=Selection(only, but),
         references=tuple(references),
         fmr=fmr,
-        adaptive=choose_adaptive(worn.surrogates, jury, fmr),
+        adaptive=choose_adaptive(makers, jury, fmr),
         **rest,
     )
 
 
 def run(photos: Sequence[Path], output: Path | None, report_file: Path | None, plan: Plan) -> None:
-    """Protect the photos, print the verdict, exit with its code."""
+    """Protect the photos, or replace their faces, print the verdict, exit with its code."""
     planned = jobs(photos, output)
     report.check(report_file)
     for juror in (*plan.jury, *plan.adaptive):
@@ -134,9 +134,9 @@ def run(photos: Sequence[Path], output: Path | None, report_file: Path | None, p
             if len(planned) > 1:
                 show.summary_row(row, bar.console)
     if len(planned) == 1:
-        show.outcome(rows[0].outcome, plan.jury)
+        show.outcome(rows[0].outcome, plan.jury, replaced=plan.replaces)
     else:
-        show.totals([row.outcome for row in rows], plan.jury)
+        show.totals([row.outcome for row in rows], plan.jury, replaced=plan.replaces)
     if report_file is not None:
         report.write(report_file, {"run": plan.record(), "photos": [row.outcome for row in rows]})
     raise typer.Exit(report.exit_code([row.outcome["status"] for row in rows]))

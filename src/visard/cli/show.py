@@ -27,18 +27,22 @@ _MORE = (
     "To protect more: let more recognizers make the cloak (visard models add FILE --card CARD.json --role surrogate), "
     "or make it stronger, and more visible (visard protect --strength high)."
 )
+_HIDE_MORE = (
+    "To hide more: another style (visard anonymize --style box), or a stronger setting, such as --set sigma=20 for "
+    "blur or --set block=24 for pixelate."
+)
 
 
-def _console() -> Console:
-    return Console(soft_wrap=True, highlight=False)
+def _console(*, stderr: bool = False) -> Console:
+    return Console(stderr=stderr, soft_wrap=True, highlight=False)
 
 
-def outcome(photo: Mapping[str, Any], jury: Sequence[Recognizer]) -> None:
-    """The verdict on one photo: each face, each juror, each condition."""
-    console = _console()
+def outcome(photo: Mapping[str, Any], jury: Sequence[Recognizer], *, replaced: bool = False) -> None:
+    """The verdict on one photo: each face, each juror, each condition; `replaced`: its faces were to be hidden."""
     if photo["output"] is None:
-        console.print(f"[red]{photo['status']}[/]: {escape(photo['message'])}")
+        _console(stderr=True).print(f"[red]{photo['status']}[/]: {escape(photo['message'])}")
         return
+    console = _console()
     seconds = f" in {photo['seconds']:.1f} s on the CPU" if photo["seconds"] else ""
     console.print(f"{escape(photo['source'])} -> [bold]{escape(photo['output'])}[/]{seconds}")
     for note in photo["notes"]:
@@ -47,6 +51,8 @@ def outcome(photo: Mapping[str, Any], jury: Sequence[Recognizer]) -> None:
         x0, y0, x1, y1 = (round(v) for v in face["box"])
         quality = f"SSIM {face['ssim']:.3f}, PSNR {face['psnr'] or float('inf'):.1f} dB on its 160 px crop"
         console.print(f"\nFace {face['number']} at {x0},{y0} - {x1},{y1}: {_colored(_face_status(face))} ({quality})")
+        if replaced and face["found"] is not None:
+            console.print(f"The detector finds {'a' if face['found'] else 'no'} face there.")
         against = f"{face['references']} other photo(s) of the person" if face["references"] else "the original photo"
         if face["jurors"]:
             console.print(_asked(face["jurors"], "juror", f"Similarity to {against}, before and after:"))
@@ -55,7 +61,7 @@ def outcome(photo: Mapping[str, Any], jury: Sequence[Recognizer]) -> None:
             for line in _calls(face["adaptive"]):
                 console.print(line)
     console.print()
-    _closing(photo["faces"], jury, console)
+    _closing(photo["faces"], jury, console, _HIDE_MORE if replaced else _MORE)
 
 
 def _face_status(face: Mapping[str, Any]) -> str:
@@ -116,7 +122,7 @@ def _after(row: Mapping[str, Any], digits: int) -> str:
     return f"[{_COLORS[_PROTECTED[row['protected']]]}]{row['after']:.{digits}f}{lost}[/]"
 
 
-def _closing(faces: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer], console: Console) -> None:
+def _closing(faces: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer], console: Console, more: str) -> None:
     rows = [row for face in faces for row in (*face["jurors"], *face["adaptive"])]
     if not jury:
         console.print(f"[yellow]{_NO_JURY}[/]")
@@ -144,7 +150,7 @@ def _closing(faces: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer], con
             "left once others expect a cloak.[/]"
         )
     if any(face["protected"] is False for face in faces):
-        console.print(_MORE)
+        console.print(more)
     if not missed & {juror.name for juror in jury} and all(face["protected"] for face in faces):
         known = (
             "One juror proves little: another recognizer may still find the person"
@@ -158,7 +164,7 @@ def _closing(faces: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer], con
 def left_out(names: Sequence[str], fmr: float) -> None:
     """Jurors that cannot judge yet."""
     if names:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(
+        _console(stderr=True).print(
             f"[yellow]Without a say: {', '.join(names)}, which {'has' if len(names) == 1 else 'have'} no threshold at "
             f"FMR {fmr:g} yet; run: visard calibrate --people FOLDER --fmr {fmr:g}[/]"
         )
@@ -166,7 +172,7 @@ def left_out(names: Sequence[str], fmr: float) -> None:
 
 def nothing_more() -> None:
     """--thorough has nothing to add."""
-    Console(stderr=True, soft_wrap=True, highlight=False).print(
+    _console(stderr=True).print(
         "[yellow]--thorough changes nothing here: all recognizers but the juror make the cloak already; add more with "
         "visard models add.[/]"
     )
@@ -182,8 +188,8 @@ def summary_row(row: Row, console: Console) -> None:
     console.print(f"{_colored(photo['status'])}  {escape(photo['source'])}  {detail}  [dim]{time}[/]", soft_wrap=True)
 
 
-def totals(photos: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer]) -> None:
-    """The end of a batch."""
+def totals(photos: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer], *, replaced: bool = False) -> None:
+    """The end of a batch; `replaced`: its faces were to be hidden."""
     console = _console()
     faces = [face for photo in photos for face in photo["faces"]]
     counts = ", ".join(
@@ -191,10 +197,13 @@ def totals(photos: Sequence[Mapping[str, Any]], jury: Sequence[Recognizer]) -> N
     )
     protected = sum(face["protected"] is True for face in faces)
     console.print(f"\n{len(photos)} photos: {counts}. {protected} of {len(faces)} faces protected.")
+    looked = [face["found"] for face in faces if face["found"] is not None] if replaced else []
+    if looked:
+        console.print(f"The detector finds a face in {sum(looked)} of {len(looked)} places.")
     if not jury and faces:
         console.print(f"[yellow]{_NO_JURY}[/]")
     elif protected < len(faces):
-        console.print(_MORE)
+        console.print(_HIDE_MORE if replaced else _MORE)
 
 
 def headline(found: Findings, warnings: Sequence[str], report: Path) -> None:

@@ -15,24 +15,24 @@ _COLORS = {"intact": "green", "not fetched": "yellow", "missing": "red", "damage
 _AS = {"juror": "a juror", "surrogate": "a surrogate", "adaptive": "an adaptive recognizer"}
 
 
-def table(found: Sequence[tuple[Card, bool]]) -> None:
-    """One line a recognizer, with whether it is ready."""
+def table(found: Sequence[tuple[Card, str]]) -> None:
+    """One line a recognizer, with its state."""
     rows = Table(box=None, pad_edge=False)
     rows.add_column("recognizer", no_wrap=True)
     for name in ("role", "ready", "license", "threshold at FMR 0.001"):
         rows.add_column(name)
-    for card, ready in found:
+    for card, state in found:
         threshold = card.valid_thresholds.get(1e-3)
         rows.add_row(
             card.name,
             card.role + (" (black box)" if card.format == "onnx-black-box" else ""),
-            "yes" if ready else "not fetched" if card.url else "missing",
+            "yes" if state == "intact" else f"[{_COLORS[state]}]{state}[/]",
             escape(card.license),
             f"{threshold.value:.3f}" if threshold else "none: visard calibrate",
         )
     console = Console(highlight=False)
     console.print(rows)
-    if any(card.url and not ready for card, ready in found):
+    if any(state == "not fetched" for _, state in found):
         console.print("[dim]To fetch one: visard models fetch NAME[/]")
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from visard.cloak.loop import Task
 from visard.cloak.objective import aligned
 from visard.errors import CloakError
-from visard.face import ARCFACE_112, Template, warp
+from visard.face import ARCFACE_112, to_template, warp
 
 _SIZE = ARCFACE_112.size
 
@@ -40,7 +40,7 @@ class Crop:
         """What surrogate `number`, from 0, takes: (K N, 3, h', w'), aligned to its template."""
         recognizer, change = self.task.surrogates[number], self.masked(change)
         if self.task.faces.frames is not None and recognizer.template != ARCFACE_112:
-            change = warp(change, recognizer.to_canonical.expand(len(change), -1, -1), recognizer.template.size)
+            change = to_template(change, torch.eye(2, 3).to(change).expand(len(change), -1, -1), recognizer.template)
         return _repeated(self.views[number], change) + change
 
     def brought_back(self, change: Tensor) -> Tensor:
@@ -76,25 +76,6 @@ def crop_of(task: Task) -> Crop:
         clean = warp(clean, faces.frames, _SIZE).clamp(0, 1)
         mask = None if mask is None else warp(mask, faces.frames, _SIZE)
     return Crop(task, clean, mask, tuple(aligned(recognizer, faces) for recognizer in task.surrogates))
-
-
-def to_template(pictures: Tensor, frames: Tensor, template: Template) -> Tensor:
-    """`pictures` (N, C, H, W), warped to the crops of `template` (N, C, h, w); `frames` (N, 2, 3) canonical frame ->
-    pixel."""
-    to_canonical = frames.new_tensor(template.to_canonical)
-    linear = frames[:, :, :2] @ to_canonical[:, :2]
-    offset = frames[:, :, :2] @ to_canonical[:, 2:] + frames[:, :, 2:]
-    return warp(pictures, torch.cat([linear, offset], dim=2), template.size)
-
-
-def from_template(crops: Tensor, frames: Tensor, template: Template, size: tuple[int, int]) -> Tensor:
-    """`crops` (N, C, h, w) of `template` as they lie in pictures of `size` (H, W), black around them: (N, C, H, W)."""
-    to_canonical = torch.linalg.inv(frames[:, :, :2])  # (N, 2, 2), picture -> canonical frame
-    (sx, _, x0), (_, sy, y0) = template.to_canonical.tolist()
-    scale, origin = frames.new_tensor([1 / sx, 1 / sy]), frames.new_tensor([x0, y0])
-    linear = scale[:, None] * to_canonical
-    offset = scale[:, None] * (-(to_canonical @ frames[:, :, 2:]) - origin[:, None])
-    return warp(crops, torch.cat([linear, offset], dim=2), size)
 
 
 def _repeated(values: Tensor, change: Tensor) -> Tensor:

@@ -55,8 +55,13 @@ _BUILT_IN = {
     "tip-im": "visard.cloak.methods.tip_im:TIP_IM",
     "visard": "visard.cloak.methods.visard:VISARD",
 }
-LEARNED = ("advfaces", "apf", "latent-distance")
-"""Kinds of methods that are trained first: the file that the training writes is the method. ``generator.find_method``
+LEARNED = {
+    "advfaces": "advfaces --data FOLDER",
+    "apf": "apf --data FOLDER",
+    "latent": "latent-cloak --disentangled FILE",
+    "latent-distance": "latent-distance --data FOLDER",
+}
+"""Methods that are trained first, and how: the file that the training writes is the method. ``generator.find_method``
 finds those that come with visard."""
 # by the annotation of a setting: the types that it takes, and how they are called; a Literal takes its words
 _KINDS: dict[type, tuple[Any, str]] = {
@@ -186,8 +191,8 @@ def find(name: str) -> Method:
         outside = [entry for entry in entry_points(group=ENTRY_POINTS) if entry.name == name]
         if not outside and name in LEARNED:
             raise CloakError(
-                f"{name} is learned, and no trained one is here; train it (visard train {name} --data DIR --recognizer "
-                "NAME --out FILE.safetensors) and give the file: --method FILE.safetensors."
+                f"{name} is learned, and no trained one is here; train it (visard train {LEARNED[name]} --recognizer NAME "
+                "--out FILE.safetensors) and give the file: --method FILE.safetensors."
             )
         if not outside:
             near = get_close_matches(name, [*method_names(), *LEARNED], n=1)

@@ -36,13 +36,12 @@ from torch import Generator, Tensor
 import visard
 from visard.cloak import hull, init, step
 from visard.cloak.budget import Linf
-from visard.cloak.crop import from_template
 from visard.cloak.dropout import dropped
 from visard.cloak.loop import Task, descend
 from visard.cloak.method import Learned, Method, check_settings
 from visard.cloak.objective import Faces
 from visard.errors import CardError, CloakError, MaskError, SettingError
-from visard.face import Template
+from visard.face import Template, from_template
 from visard.face.patch import SUPPORT, face_mask
 from visard.photo.files import write_whole
 from visard.recognizer import Card, Recognizer

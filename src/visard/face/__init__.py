@@ -1,5 +1,7 @@
 """Faces in photos: detectors, landmarks, templates, the warp photo -> aligned face, patches."""
 
+from visard.face.blend import FACE, blend, membrane
+from visard.face.crop import from_template, to_template
 from visard.face.detect import (
     aligned_crop,
     box_landmarks,
@@ -9,7 +11,7 @@ from visard.face.detect import (
     write_faces,
     yunet,
 )
-from visard.face.patch import FacePatches, cut, paste
+from visard.face.patch import HEAD, FacePatches, Shape, cut, face_mask, paste
 from visard.face.template import ARCFACE_112, DLIB_150, Template, similarity
 from visard.face.types import Box, Detector, Face, Pixels, overlap
 from visard.face.warp import warp, warp_adjoint
@@ -17,21 +19,29 @@ from visard.face.warp import warp, warp_adjoint
 __all__ = [
     "ARCFACE_112",
     "DLIB_150",
+    "FACE",
+    "HEAD",
     "Box",
     "Detector",
     "Face",
     "FacePatches",
     "Pixels",
+    "Shape",
     "Template",
     "aligned_crop",
+    "blend",
     "box_landmarks",
     "cut",
     "dlib_hog",
+    "face_mask",
     "find_again",
+    "from_template",
+    "membrane",
     "overlap",
     "paste",
     "read_faces",
     "similarity",
+    "to_template",
     "warp",
     "warp_adjoint",
     "write_faces",

@@ -6,6 +6,7 @@ than the working size are reduced, so that cost follows faces and not megapixels
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,15 +21,26 @@ WORKING_SIZE = 224
 """Longest side of a patch, pixels: about two per pixel of the recognizers' crops."""
 
 _SIDES = 32
-# The part of the canonical frame that may change: a superellipse over head and chin, fading at its rim.
-_MASK_CENTER = (55.5, 61.0)
-_MASK_RADII = (60.0, 64.0)
-_MASK_POWER = 4.0
-_MASK_FADE = 0.22
+_STRIP = 32  # rows that stay in a processor's cache while they are rounded
+
+
+class Shape(NamedTuple):
+    """A superellipse of the canonical frame, fading at its rim: by `fade` of its radii, inwards."""
+
+    center: tuple[float, float]
+    radii: tuple[float, float]
+    power: float
+    fade: float
+
+
+HEAD = Shape((55.5, 61.0), (60.0, 64.0), 4.0, 0.22)
+"""The part of a face that may change: head and chin."""
 SUPPORT = (-14.0, -12.0, 126.0, 134.0)
 """What a patch holds of the canonical frame, x0, y0, x1, y1: the mask, all templates' crops, and room for jittered
 views."""
 _SUPPORT_CORNERS = np.array(SUPPORT)[[[0, 1], [2, 1], [2, 3], [0, 3]]]
+
+_Place = tuple[int, int, int, int]  # x0, y0, x1, y1 in a photo's pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,45 +97,40 @@ def paste(pixels: Pixels, patches: FacePatches, delta: Tensor) -> Pixels:
 
     Pixels outside the masks are untouched. `delta` is in units of [0, 1].
     """
-    height, width, channels = pixels.shape
+    height, width = pixels.shape[:2]
     out = pixels.copy()
-    masked = delta * patches.mask
+    # channels last: the photo's own order, in which it is enlarged and added twice as fast
+    masked = (delta * patches.mask).contiguous(memory_format=torch.channels_last)
     boxes = [_clip(c, int(s), height, width) for c, s in zip(patches.corners, patches.sides, strict=True)]
-    # Changes are summed before they are rounded once: faces may overlap.
     for group in _touching(boxes):
-        x0, y0 = min(boxes[i][0] for i in group), min(boxes[i][1] for i in group)
-        x1, y1 = max(boxes[i][2] for i in group), max(boxes[i][3] for i in group)
-        if x1 <= x0 or y1 <= y0:
-            continue
-        change = np.zeros((y1 - y0, x1 - x0, channels), dtype=np.float32)
+        changes = []
         for i in group:
-            bx0, by0, bx1, by1 = boxes[i]
-            cx, cy = (int(v) for v in patches.corners[i])
-            whole = _enlarge(masked[i : i + 1], int(patches.sides[i]))
-            part = whole[0, :, by0 - cy : by1 - cy, bx0 - cx : bx1 - cx]
-            change[by0 - y0 : by1 - y0, bx0 - x0 : bx1 - x0] += part.permute(1, 2, 0).numpy()
-        values = out[y0:y1, x0:x1] + 255 * change
-        out[y0:y1, x0:x1] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+            x0, y0, x1, y1 = boxes[i]
+            if x0 < x1 and y0 < y1:
+                x, y = (int(v) for v in patches.corners[i])
+                whole = _enlarge(masked[i : i + 1], int(patches.sides[i]))[0].permute(1, 2, 0).numpy()
+                changes.append((boxes[i], whole[y0 - y : y1 - y, x0 - x : x1 - x]))
+        if changes:
+            _add(out, changes)
     return out
 
 
-def face_mask(frames: Tensor, side: int) -> Tensor:
-    """The soft mask (N, 1, S, S) in [0, 1] of the part of a face that may change; `frames` (N, 2, 3)."""
+def face_mask(frames: Tensor, side: int, shape: Shape = HEAD) -> Tensor:
+    """The soft mask (N, 1, S, S) in [0, 1] of a part of faces, `shape`; `frames` (N, 2, 3)."""
     x, y = _canonical_grid(frames, side)
-    u = ((x - _MASK_CENTER[0]) / _MASK_RADII[0]).abs()
-    v = ((y - _MASK_CENTER[1]) / _MASK_RADII[1]).abs()
-    radius = (u**_MASK_POWER + v**_MASK_POWER) ** (1 / _MASK_POWER)
-    ramp = ((1 - radius) / _MASK_FADE).clamp(0, 1)
+    u = ((x - shape.center[0]) / shape.radii[0]).abs()
+    v = ((y - shape.center[1]) / shape.radii[1]).abs()
+    radius = (u**shape.power + v**shape.power) ** (1 / shape.power)
+    ramp = ((1 - radius) / shape.fade).clamp(0, 1)
     return (ramp * ramp * (3 - 2 * ramp))[:, None]  # smoothstep: no visible rim
 
 
 def _canonical_grid(frames: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Canonical x and y of every patch pixel, each (N, S, S)."""
-    inverse = torch.linalg.inv(frames[:, :, :2])  # (N, 2, 2)
+    inverse = torch.linalg.inv(frames[:, :, :2])[..., None, None]  # (N, 2, 2, 1, 1)
     steps = torch.arange(side, dtype=frames.dtype)
-    grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)  # (S, S, 2) as x, y
-    points = (grid[None] - frames[:, None, None, :, 2]) @ inverse.mT[:, None]
-    return points[..., 0], points[..., 1]
+    x, y = (steps - frames[:, 0, 2:])[:, None], (steps - frames[:, 1, 2:])[:, :, None]  # (N, 1, S), (N, S, 1)
+    return inverse[:, 0, 0] * x + inverse[:, 0, 1] * y, inverse[:, 1, 0] * x + inverse[:, 1, 1] * y
 
 
 def _crowding(frames: Sequence[Affine], corners: NDArray[np.int64], sides: NDArray[np.int64], side: int) -> Tensor:
@@ -147,12 +154,12 @@ def _on_patch(frame: Affine, corner: NDArray[np.int64], scale: float) -> Affine:
     return np.hstack([frame[:, :2] * scale, ((frame[:, 2] - corner + 0.5) * scale - 0.5)[:, None]])
 
 
-def _clip(corner: NDArray[np.int64], side: int, height: int, width: int) -> tuple[int, int, int, int]:
+def _clip(corner: NDArray[np.int64], side: int, height: int, width: int) -> _Place:
     x, y = (int(v) for v in corner)
     return max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
 
 
-def _touching(boxes: Sequence[tuple[int, int, int, int]]) -> list[list[int]]:
+def _touching(boxes: Sequence[_Place]) -> list[list[int]]:
     """Indices of `boxes` in groups that overlap, directly or through others."""
     groups: list[list[int]] = []
     for i, (x0, y0, x1, y1) in enumerate(boxes):
@@ -174,13 +181,32 @@ def _region(pixels: Pixels, corner: NDArray[np.int64], side: int) -> Tensor:
     if x1 > x0 and y1 > y0:
         cx, cy = (int(v) for v in corner)
         out[y0 - cy : y1 - cy, x0 - cx : x1 - cx] = pixels[y0:y1, x0:x1]
-    return torch.from_numpy(out).permute(2, 0, 1)[None].float() / 255
+    return torch.from_numpy(out).permute(2, 0, 1)[None].float().div_(255)
 
 
 def _reduce(region: Tensor, side: int) -> Tensor:
     if region.shape[-1] == side:
         return region
     return F.interpolate(region, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+
+
+def _add(pixels: Pixels, changes: Sequence[tuple[_Place, NDArray[np.float32]]]) -> None:
+    """Add each change (h, w, C), in [0, 1], at its box (x0, y0, x1, y1) of `pixels`. They are summed before they are
+    rounded once, to nearest, for they may overlap."""
+    left, right = min(box[0] for box, _ in changes), max(box[2] for box, _ in changes)
+    top, bottom = min(box[1] for box, _ in changes), max(box[3] for box, _ in changes)
+    for start in range(top, bottom, _STRIP):
+        stop = min(start + _STRIP, bottom)
+        strip = pixels[start:stop, left:right]
+        total = np.zeros(strip.shape, dtype=np.float32)
+        for (x0, y0, x1, y1), change in changes:
+            first, last = max(start, y0), min(stop, y1)
+            if first < last:
+                total[first - start : last - start, x0 - left : x1 - left] += change[first - y0 : last - y0]
+        values = strip + 255 * total
+        np.rint(values, out=values)
+        np.clip(values, 0, 255, out=values)
+        strip[:] = values
 
 
 def _enlarge(patch: Tensor, side: int) -> Tensor:

@@ -1,6 +1,7 @@
 """The differentiable warp photo -> aligned face, anti-aliased when it shrinks, and its exact adjoint."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -42,10 +43,35 @@ def _sampled(images: Tensor, maps: Tensor, size: tuple[int, int], block: int, k:
     # grid_sample's coordinates: -1 and 1 are the outer edges of the first and last pixel
     scale = torch.tensor([2 / width, 2 / height], dtype=maps.dtype, device=maps.device)
     linear, offset = maps[:, :, :2] * scale[:, None], (maps[:, :, 2] + 0.5) * scale - 1  # (N, 2, 2), (N, 2)
-    linear, offset = linear[:, None, None], offset[:, None, None]
-    grid = linear[..., 0] * x[:, None] + linear[..., 1] * y[:, None, None] + offset  # (N, h*k, w*k, 2)
+    # both coordinates as whole planes: with x and y side by side it takes ten times as long on a CPU
+    grid = linear[:, :, 0, None, None] * x + linear[:, :, 1, None, None] * y[:, None] + offset[:, :, None, None]
+    grid = grid.permute(0, 2, 3, 1)  # (N, h*k, w*k, 2)
     sampled = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return sampled if k == 1 else F.avg_pool2d(sampled, k)
+    return sampled if k == 1 else _block_means(sampled, k)
+
+
+class _BlockMeans(torch.autograd.Function):
+    """``F.avg_pool2d(pictures, k)`` for sides (N, C, h*k, w*k), bit by bit, in half of its time on a CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, pictures: Tensor, k: int) -> Tensor:
+        ctx.k = k
+        count, channels, height, width = pictures.shape
+        blocks = pictures.view(count, channels, height // k, k, width // k, k)
+        total = blocks[:, :, :, 0, :, 0].clone()
+        for i in range(1, k * k):
+            total += blocks[:, :, :, i // k, :, i % k]
+        return total / k**2
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        share = gradient / ctx.k**2
+        return share.repeat_interleave(ctx.k, dim=2).repeat_interleave(ctx.k, dim=3), None
+
+
+def _block_means(pictures: Tensor, k: int) -> Tensor:
+    means: Tensor = _BlockMeans.apply(pictures, k)  # type: ignore[no-untyped-call]
+    return means
 
 
 def warp_adjoint(aligned: Tensor, maps: Tensor, input_size: tuple[int, int]) -> Tensor:

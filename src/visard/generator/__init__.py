@@ -1,10 +1,12 @@
-"""Learned cloaks: networks that make a change in one forward pass, their training, and their files."""
+"""What is learned beforehand: cloaks that take one forward pass, face generators, their training, and their files."""
 
 from visard.generator import parallel
 from visard.generator.course import SUFFIX, Course, check_out, train
 from visard.generator.crops import Crops, read_crops
-from visard.generator.learned import KINDS, LearnedCloak, find_method, load_cloak, make_learner, shipped
+from visard.generator.file import steps_of
+from visard.generator.learned import KINDS, LearnedCloak, load_cloak, make_learner, shipped
 from visard.generator.learner import check_learner_settings, settings_with_defaults, window
+from visard.generator.methods import find_method
 from visard.generator.training import Training, check_recognizers
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "read_crops",
     "settings_with_defaults",
     "shipped",
+    "steps_of",
     "train",
     "window",
 ]

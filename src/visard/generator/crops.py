@@ -9,9 +9,8 @@ import torch
 from torch import Generator, Tensor
 
 from visard import photo
-from visard.cloak.crop import to_template
 from visard.errors import CloakError, FaceError, PhotoError
-from visard.face import Detector
+from visard.face import Detector, to_template
 from visard.generator.learner import window
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -18,6 +19,26 @@ def pack(form: str, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> 
     """A file of the form called `form`, which ends in its number: `weights`, and `facts` as plain values."""
     whole = {"format": form, **facts, "sha256": hash_of(weights)}
     return save({key: value.contiguous() for key, value in weights.items()}, {"visard": json.dumps(whole)})
+
+
+def enclosed(data: bytes) -> Tensor:
+    """A whole file as weights of another."""
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
+
+
+def disclosed(weights: Tensor) -> bytes:
+    """The inverse of ``enclosed``."""
+    return weights.numpy().tobytes()
+
+
+def halves(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`weights` in half precision, but for whole numbers."""
+    return {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
+
+
+def wholes(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`weights` in the precision in which they work, after ``halves``."""
+    return {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
 
 
 def is_ours(data: bytes) -> bool:
@@ -34,7 +55,7 @@ def unpack(data: bytes, form: str, name: str, what: str) -> tuple[dict[str, Tens
     Raises ``CloakError``, which calls the file `name` and what it should be `what`, when it is damaged or another.
     """
     try:
-        weights, facts = load(data), dict(json.loads(header_words(data)["visard"]))
+        weights, facts = load(data), _facts(data)
         found = str(facts["format"])
         if found != form and found.startswith(form.rstrip("0123456789")):
             words = f"which writes {what.removeprefix('a ')}s in another form"
@@ -56,12 +77,17 @@ def read(path: Path, command: str = "visard train") -> bytes:
         raise CloakError(f"{path} could not be read: {error.strerror}.") from error
 
 
-def form_of(data: bytes) -> str:
-    """The form of a file's bytes, as ``pack`` was given it, without its number; empty when there is none."""
+def has_form(data: bytes, form: str) -> bool:
+    """Whether a file says that it is of that form, as ``pack`` was given it, whatever its number."""
     try:
-        return str(json.loads(header_words(data)["visard"])["format"]).rstrip(" 0123456789")
+        return str(_facts(data)["format"]).rstrip("0123456789") == form.rstrip("0123456789")
     except (ValueError, TypeError, LookupError, AttributeError):
-        return ""
+        return False
+
+
+def steps_of(path: Path) -> int:
+    """How many steps the training is old that wrote the file at `path`."""
+    return int(_facts(path.read_bytes())["steps"])
 
 
 def foreign(name: str, what: str) -> CloakError:
@@ -77,3 +103,7 @@ def hash_of(weights: Mapping[str, Tensor]) -> str:
         found.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
         found.update(value.numpy().tobytes())
     return found.hexdigest()
+
+
+def _facts(data: bytes) -> dict[str, Any]:
+    return dict(json.loads(header_words(data)["visard"]))

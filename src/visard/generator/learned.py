@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 import visard
-from visard.cloak import Faces, Method, Task, find
-from visard.cloak.crop import from_template, to_template
+from visard.cloak import Faces, Method, Task
 from visard.cloak.geometry import frames_of
 from visard.cloak.method import LEARNED, Learned
 from visard.cloak.methods.visard import STRENGTHS
 from visard.errors import CardError, CloakError, SettingError, UnknownRecognizerError, WeightsError
+from visard.face import from_template, to_template
 from visard.generator.advfaces import AdvFaces
 from visard.generator.apf import APF
 from visard.generator.course import SUFFIX
-from visard.generator.file import foreign, pack, unpack
+from visard.generator.file import foreign, pack, read, unpack
 from visard.generator.latent_distance import LatentDistance
 from visard.generator.learner import Learner, check_learner_settings, frames_in, settings_with_defaults, window
 from visard.recognizer import Card, Recognizer
@@ -78,7 +78,7 @@ class LearnedCloak:
 
         Raises ``CloakError`` when it works with the gradient of a recognizer that is not here.
         """
-        probes = [_probe(self.name, self.surrogates[0])] if self.learner.probing else []
+        probes = [needed_recognizer(self.name, self.surrogates[0])] if self.learner.probing else []
         learner, template = self.learner.eval(), window(self.size)
 
         def made(task: Task, ssim: float | None = None) -> Tensor:
@@ -139,7 +139,7 @@ def make_learner(kind: str, settings: Mapping[str, Any], seed: int) -> Learner:
     """A learner of that kind with fresh weights, drawn from `seed`; raises ``CloakError`` for an unknown kind and
     ``SettingError`` for settings that it cannot take."""
     if kind not in KINDS:
-        raise CloakError(f'No learned cloak is called "{kind}". There are: {", ".join(LEARNED)}.')
+        raise CloakError(f'No learned cloak is called "{kind}". There are: {", ".join(KINDS)}.')
     check_learner_settings(KINDS[kind], dict(settings))
     make: Callable[..., Learner] = KINDS[kind]
     with torch.random.fork_rng():
@@ -152,22 +152,9 @@ def shipped() -> list[str]:
     return [kind for kind in LEARNED if (SHIPPED / f"{kind}{SUFFIX}").is_file()]
 
 
-def find_method(name: str) -> Method:
-    """The method called `name`: any that ``cloak.find`` knows, a learned one that comes with visard, or, when `name`
-    ends in .safetensors, the learned one in that file. Raises ``CloakError`` when there is none."""
-    if name.endswith(SUFFIX):
-        return load_cloak(Path(name)).method()
-    return load_cloak(SHIPPED / f"{name}{SUFFIX}").method() if name in shipped() else find(name)
-
-
 def load_cloak(path: Path) -> LearnedCloak:
     """The learned cloak in the file at `path`; raises ``CloakError`` when there is none."""
-    try:
-        return parse_cloak(path.read_bytes(), str(path))
-    except FileNotFoundError as error:
-        raise CloakError(f"{path} does not exist; check the name, or make it with: visard train.") from error
-    except OSError as error:
-        raise CloakError(f"{path} could not be read: {error.strerror}.") from error
+    return parse_cloak(read(path), str(path))
 
 
 def parse_cloak(data: bytes, name: str) -> LearnedCloak:
@@ -193,9 +180,9 @@ def parse_cloak(data: bytes, name: str) -> LearnedCloak:
         raise foreign(name, _WHAT) from error
 
 
-def _probe(kind: str, card: Card) -> Recognizer:
-    """The recognizer whose gradient the cloak needs; raises ``CloakError`` unless exactly that one is here."""
-    missing = CloakError(f"{kind} needs the recognizer {card.name}, sha256 {card.sha256[:12]}..., which is not here.")
+def needed_recognizer(name: str, card: Card) -> Recognizer:
+    """The recognizer that what is called `name` works with; raises ``CloakError`` unless exactly that one is here."""
+    missing = CloakError(f"{name} needs the recognizer {card.name}, sha256 {card.sha256[:12]}..., which is not here.")
     try:
         here = find_card(card.name)
         if here.sha256 != card.sha256:

@@ -21,7 +21,8 @@ from visard.face.patch import face_mask
 from visard.generator import Crops, window
 from visard.generator.learner import frames_in
 from visard.hardening.material import cloaked_faces, embed_faces
-from visard.hardening.outcome import Array, Share, share_of
+from visard.hardening.outcome import Array
+from visard.measure import Rate, mean_rate
 from visard.recognizer import Recognizer
 
 EPS, STEPS, RESTARTS = 8 / 255, 20, 2
@@ -56,7 +57,7 @@ def white_box(
 
 def over_budgets(
     recognizer: Recognizer, clean: Crops, tau: float, budgets: Sequence[float] = BUDGETS, **attack: Any
-) -> dict[float, Share]:
+) -> dict[float, Rate]:
     """The share of comparisons that the recognizer misses at its threshold `tau` when `clean` faces are under
     ``white_box``, by the budget eps; `attack`: its other settings."""
     own, people = embed_faces(recognizer, clean.pixels).numpy(), clean.people.numpy()
@@ -64,7 +65,7 @@ def over_budgets(
     found = {}
     for eps in budgets:
         cloaked = embed_faces(recognizer, white_box(recognizer, clean.pixels, eps=eps, **attack)).numpy()
-        found[eps] = share_of((cloaked @ own.T)[probe, mate] < tau, people[probe])
+        found[eps] = mean_rate((cloaked @ own.T)[probe, mate] < tau, people[probe])
     return found
 
 

@@ -24,8 +24,18 @@ from visard.hardening.checkpoint import load_state, save_state, sha256_of
 from visard.hardening.defence import Defence
 from visard.hardening.kept import timed_cloaks
 from visard.hardening.material import Material, Watch, embed_faces
-from visard.hardening.outcome import FAR, Array, Share, share_of, threshold
-from visard.measure import bootstrap_eer, eer, fmr_at, genuine_and_impostor, person_histograms, psnr, ssim
+from visard.hardening.outcome import FAR, Array, threshold
+from visard.measure import (
+    Rate,
+    bootstrap_eer,
+    eer,
+    fmr_at,
+    genuine_and_impostor,
+    mean_rate,
+    person_histograms,
+    psnr,
+    ssim,
+)
 from visard.recognizer import Recognizer, derived
 
 WHITE_BOX, TRANSFER = "white box", "transfer"
@@ -58,11 +68,11 @@ class Round(NamedTuple):
 
     recognizer: Recognizer
     tau: float
-    eer: Share
+    eer: Rate
     seconds: float
     cloaks: Mapping[str, Cloaks]
     checks: Sequence[Check]
-    over_budgets: Mapping[float, Share]
+    over_budgets: Mapping[float, Rate]
 
 
 class Fought(NamedTuple):
@@ -80,9 +90,9 @@ class Fought(NamedTuple):
     judge: str
     judged: int | None
     tau: float
-    asr: Share
-    fnmr: Share
-    escaped: Share | None
+    asr: Rate
+    fnmr: Rate
+    escaped: Rate | None
     fmr: float
     probe: Array
     mate: Array
@@ -208,7 +218,7 @@ class Duel:
 
     def _checked(
         self, number: int, recognizer: Recognizer, tau: float, strangers: Sequence[Recognizer]
-    ) -> tuple[list[Check], dict[float, Share]]:
+    ) -> tuple[list[Check], dict[float, Rate]]:
         """The sanity checks of the white box attack, and what it does over budgets, on the first faces."""
         faces = Crops(self.attacked.pixels[:_CHECKED], self.attacked.people[:_CHECKED])
         attack: dict[str, Any] = {"steps": self.steps, "restarts": self.restarts, "seed": self.seed}
@@ -227,13 +237,14 @@ class Duel:
             return {"checks": [tuple(one) for one in checks], "budgets": {e: tuple(one) for e, one in budgets.items()}}
 
         kept = self._kept(number, "checks", record, make)
-        return [Check(*one) for one in kept["checks"]], {eps: Share(*one) for eps, one in kept["budgets"].items()}
+        return [Check(*one) for one in kept["checks"]], {eps: Rate(*one) for eps, one in kept["budgets"].items()}
 
-    def _error(self, recognizer: Recognizer) -> Share:
+    def _error(self, recognizer: Recognizer) -> Rate:
         """The equal error rate on clean photos of all the tested people."""
         embeddings, people = embed_faces(recognizer, self.tested.pixels).numpy(), self.tested.people.numpy()
         genuine, impostor = genuine_and_impostor(embeddings, people)
-        return Share(eer(genuine, impostor), *bootstrap_eer(person_histograms(embeddings, people)), len(genuine))
+        interval = bootstrap_eer(person_histograms(embeddings, people))
+        return Rate(eer(genuine, impostor), *interval, len(genuine), len(np.unique(people)))
 
     def _cells(self, rounds: Sequence[Round]) -> list[Fought]:
         found = []
@@ -252,14 +263,14 @@ class Duel:
         probe, mate = comparisons(self.attacked)
         clean = embed_faces(recognizer, self.attacked.pixels).numpy()
         before = (clean @ clean.T)[probe, mate]
-        fnmr, counted = share_of(before < tau, people[probe]), before >= tau
+        fnmr, counted = mean_rate(before < tau, people[probe]), before >= tau
         found = []
         for made, one in enumerate(rounds):
             for attack, cloaks in one.cloaks.items():
                 scores = embed_faces(recognizer, cloaks.pixels).numpy() @ clean.T
                 after = scores[probe, mate]
-                escaped = share_of(after[counted] < tau, people[probe][counted]) if counted.any() else None
-                asr, fmr = share_of(after < tau, people[probe]), fmr_at(scores[others], tau)
+                escaped = mean_rate(after[counted] < tau, people[probe][counted]) if counted.any() else None
+                asr, fmr = mean_rate(after < tau, people[probe]), fmr_at(scores[others], tau)
                 found.append(
                     Fought(attack, made, judge, number, tau, asr, fnmr, escaped, fmr, probe, mate, before, after)
                 )

@@ -11,12 +11,12 @@ from visard.errors import HardeningError
 from visard.generator import Crops
 from visard.hardening.material import embed_faces
 from visard.measure import (
-    bootstrap,
+    Rate,
     bootstrap_eer,
-    clopper_pearson,
     eer,
     eer_vos,
     genuine_and_impostor,
+    mean_rate,
     pair_histograms,
     threshold_vos,
 )
@@ -26,7 +26,6 @@ Array = NDArray[Any]
 NORMAL, MIXED, OBFUSCATED = "normal-normal", "normal-obfuscated", "obfuscated-obfuscated"
 REGIMES = (NORMAL, MIXED, OBFUSCATED)
 FAR = 1e-3
-_NO_WIDTH = 1e-9
 _BINS = 1024  # of an interval's cosines: an end of it lies within a bin's width, .002, of its threshold
 
 
@@ -35,15 +34,6 @@ class Scores(NamedTuple):
 
     genuine: Array
     impostor: Array
-
-
-class Share(NamedTuple):
-    """A share in [0, 1] with its 95 % interval over people, of `n` comparisons."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 class Outcome(NamedTuple):
@@ -56,9 +46,9 @@ class Outcome(NamedTuple):
     """
 
     tau: float
-    asr: Share
-    fnmr: Share
-    eer: Mapping[str, Share]
+    asr: Rate
+    fnmr: Rate
+    eer: Mapping[str, Rate]
     eer_vos: Mapping[str, float]
 
 
@@ -140,29 +130,13 @@ def outcomes(
     }
 
 
-def outcome(recognizer: Recognizer, clean: Crops, cloaked: Tensor, calibration: Crops, far: float = FAR) -> Outcome:
-    """``outcomes`` of one method."""
-    (found,) = outcomes(recognizer, clean, {"the method": cloaked}, calibration, far).values()
-    return found
-
-
-def share_of(hits: Array, people: Array) -> Share:
-    """The mean of `hits` (K,), true or false, of comparisons that belong to `people` (K,), with its interval; where all
-    people agree a bootstrap has no width, so people are counted as trials."""
-    value = float(np.mean(hits))
-    low, high = bootstrap(hits.astype(float), people)
-    if high - low < _NO_WIDTH:
-        count = len(np.unique(people))
-        low, high = clopper_pearson(round(value * count), count)
-    return Share(value, low, high, len(hits))
-
-
-def _missed(pairs: Pairs, tau: float) -> Share:
+def _missed(pairs: Pairs, tau: float) -> Rate:
     """The share of genuine `pairs` under `tau`, with its interval."""
-    return share_of(pairs.cosines[pairs.same] < tau, pairs.first[pairs.same])
+    return mean_rate(pairs.cosines[pairs.same] < tau, pairs.first[pairs.same])
 
 
-def _equal_error(pairs: Pairs) -> Share:
+def _equal_error(pairs: Pairs) -> Rate:
     scores = pairs.scores
     low, high = bootstrap_eer(pair_histograms(*pairs, bins=_BINS))
-    return Share(eer(*scores), low, high, len(scores.genuine))
+    people = np.unique(np.concatenate([pairs.first, pairs.second]))
+    return Rate(eer(*scores), low, high, len(scores.genuine), len(people))

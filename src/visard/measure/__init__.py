@@ -16,8 +16,9 @@ from visard.measure.identification import (
     rank_n_ut,
     ranks,
 )
-from visard.measure.intervals import bootstrap, clopper_pearson, paired_bootstrap
+from visard.measure.intervals import bootstrap, clopper_pearson, crossed_bootstrap, paired_bootstrap
 from visard.measure.quality import ciede2000, l2, linf, ms_ssim, psnr, ssim
+from visard.measure.rate import Rate, mean_rate
 from visard.measure.score_bootstrap import (
     PersonHistograms,
     bootstrap_eer,
@@ -69,6 +70,7 @@ __all__ = [
     "Measure",
     "OpenSet",
     "PersonHistograms",
+    "Rate",
     "Roc",
     "ScoreHistogram",
     "Verification",
@@ -80,6 +82,7 @@ __all__ = [
     "ciede2000",
     "clopper_pearson",
     "cmc",
+    "crossed_bootstrap",
     "d_prime",
     "det",
     "detection_rate",
@@ -100,6 +103,7 @@ __all__ = [
     "l2",
     "landmark_distance",
     "linf",
+    "mean_rate",
     "ms_ssim",
     "new_juror_bound",
     "pair_histograms",

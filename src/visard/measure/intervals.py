@@ -65,6 +65,39 @@ def paired_bootstrap(
     )
 
 
+def crossed_bootstrap(
+    values: Numbers,
+    people: People,
+    raters: People,
+    draws: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """The percentile interval (low, high) of the mean of `values` (K,), drawing people and raters with replacement.
+
+    `people` (K,) says whom each value is about and `raters` (K,) who gave it: answers of one rater are no more
+    independent than answers about one person, so a value counts as often as its person times as often as its rater.
+    Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 2007. Too wide rather than too narrow.
+    """
+    values = floats(values, "values", "(K,)")
+    who, by = codes(people, len(values)), codes(raters, len(values))
+    shape = int(by.max()) + 1, int(who.max()) + 1
+    cells = by * shape[1] + who
+    sums, counts = (np.bincount(cells, weights=w, minlength=shape[0] * shape[1]).reshape(shape) for w in (values, None))
+    rater_weights, person_weights = (
+        weights(drawn_people(count, draws, one)) for count, one in zip(shape, _apart(seed), strict=True)
+    )
+    total = ((rater_weights @ counts) * person_weights).sum(axis=1)
+    drawn = ((rater_weights @ sums) * person_weights).sum(axis=1)[total > 0] / total[total > 0]
+    return percentiles(drawn, confidence)
+
+
+def _apart(seed: int) -> tuple[int, int]:
+    """Two seeds made of one."""
+    first, second = np.random.SeedSequence(seed).generate_state(2)
+    return int(first), int(second)
+
+
 def drawn_people(count: int, draws: int, seed: int) -> NDArray[np.intp]:
     """Which people each draw consists of: (draws, count) numbers under `count`."""
     return np.random.default_rng(seed).integers(count, size=(whole(draws, "The number of draws"), count))

@@ -9,8 +9,8 @@ from visard.errors import MeasureError
 from visard.measure._arrays import Floats, Numbers, floats, same_shape
 
 _WINDOW = 11
-_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-_LEAST = _WINDOW * 2 ** (len(_SCALES) - 1)
+SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_LEAST = _WINDOW * 2 ** (len(SCALES) - 1)
 
 
 def pair(a: Numbers, b: Numbers) -> tuple[Floats, Floats]:
@@ -81,11 +81,11 @@ def ms_ssim(a: Numbers, b: Numbers) -> float:
     if min(a.shape[:2]) < _LEAST:
         raise MeasureError(f"MS-SSIM needs at least {_LEAST} x {_LEAST} px, got {a.shape[0]} x {a.shape[1]}.")
     product = 1.0
-    for scale, weight in enumerate(_SCALES):
+    for scale, weight in enumerate(SCALES):
         if scale:
             a, b = _halved(a), _halved(b)
         similarity, structure = _similarity(a, b)
-        last = scale == len(_SCALES) - 1
+        last = scale == len(SCALES) - 1
         product *= max(similarity if last else structure, 0.0) ** weight
     return product
 

@@ -7,7 +7,7 @@ from visard.errors import SettingError
 from visard.papers.paper import Paper
 
 # packages below, imported when asked for
-_PAPERS = ("chatzikyriakidis2019", "ghafourian2023", "vos2023", "yang2021tipim")
+_PAPERS = ("chatzikyriakidis2019", "ghafourian2023", "vos2023", "yang2021systematical", "yang2021tipim")
 
 __all__ = ["Paper", "find_paper", "paper_names"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from visard.audit.figures import Drawing
 from visard.audit.tables import Cell, Table, percent
-from visard.audit.trials import Rate
+from visard.measure import Rate
 
 if TYPE_CHECKING:
     from visard.papers.study import Study

@@ -1,5 +1,6 @@
 """The pipeline: photo in, faces, cloak, photo out, verdict; one photo or many."""
 
+from visard.pipeline.anonymize import PERSON, STYLES, Make, Source, Swapped, find_style, replacing, swap
 from visard.pipeline.batch import LEDGER, Row, jobs, protect_all, records
 from visard.pipeline.memory import batch_for
 from visard.pipeline.person import PHOTOS, Lesson, learn_person
@@ -16,12 +17,17 @@ from visard.pipeline.protect import Outcome, cloak, faces_of, protect, read_refe
 
 __all__ = [
     "LEDGER",
+    "PERSON",
     "PHOTOS",
+    "STYLES",
     "Lesson",
+    "Make",
     "Outcome",
     "Plan",
     "Row",
     "Selection",
+    "Source",
+    "Swapped",
     "batch_for",
     "choose_adaptive",
     "choose_judges",
@@ -29,12 +35,15 @@ __all__ = [
     "choose_recognizers",
     "cloak",
     "faces_of",
+    "find_style",
     "jobs",
     "learn_person",
     "protect",
     "protect_all",
     "read_reference",
     "records",
+    "replacing",
     "status_of",
+    "swap",
     "uncalibrated",
 ]

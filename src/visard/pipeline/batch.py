@@ -9,13 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from torch import Tensor
-
 from visard import photo
 from visard.errors import NoFaceError, PhotoError, VisardError, WriteError
+from visard.face import Pixels, paste
 from visard.pipeline.memory import MOST
 from visard.pipeline.plan import Plan
-from visard.pipeline.protect import Opened, Outcome, cloak, finish, open_photo
+from visard.pipeline.protect import Opened, Outcome, changed, cloak, finish, open_photo
 from visard.recognizer.card import file_sha256
 
 MARK = ".visard"
@@ -89,8 +88,8 @@ def protect_all(
     ledger: Path | None = None,
     watch: Watch = lambda _path, _done: None,
 ) -> Iterator[Row]:
-    """Protect photo after photo; what fails is a row and never an exception. Faces of several photos are cloaked
-    together.
+    """Protect photo after photo, or replace their faces; what fails is a row and never an exception. Faces of several
+    photos are cloaked together.
 
     `ledger` (a file, one JSON line per finished photo) makes a run resumable: a photo whose content, plan and
     result are as recorded there is not done again. `watch` hears of (photo, how many
@@ -141,10 +140,12 @@ def _begin(source: Path, output: Path, plan: Plan, ledger: Path | None, fingerpr
 
 
 def _enough(waiting: Sequence[_Begun], plan: Plan) -> bool:
-    """Whether the photos' faces fill a batch, or their pixels the memory. A time for each photo wants one at a time."""
+    """Whether the photos' faces fill a batch, or their pixels the memory. A time for each photo wants one at a time,
+    and faces are replaced one by one."""
     photos = _opened(waiting)
     faces, pixels = sum(len(p.faces) for p in photos), sum(p.original.pixels.size for p in photos)
-    return plan.max_seconds is not None or faces >= plan.batch or pixels >= _PIXELS or len(waiting) >= _WAITING
+    alone = plan.replaces or plan.max_seconds is not None
+    return alone or faces >= plan.batch or pixels >= _PIXELS or len(waiting) >= _WAITING
 
 
 def _opened(waiting: Sequence[_Begun]) -> list[Opened]:
@@ -153,9 +154,9 @@ def _opened(waiting: Sequence[_Begun]) -> list[Opened]:
 
 def _finished(waiting: Sequence[_Begun], plan: Plan, ledger: Path | None, watch: Watch) -> Iterator[Row]:
     """A row per photo that waited, once it is cloaked, written, judged and in the ledger."""
-    changes, fingerprint = _together(_opened(waiting), plan, watch), plan.fingerprint()
+    made, fingerprint = _together(_opened(waiting), plan, watch), plan.fingerprint()
     for begun in waiting:
-        outcome = begun.photo if isinstance(begun.photo, Outcome) else _written(begun.photo, begun.plan, changes, watch)
+        outcome = begun.photo if isinstance(begun.photo, Outcome) else _written(begun.photo, begun.plan, made, watch)
         entry = outcome.to_json()
         if ledger is not None:
             with suppress(OSError, WriteError):  # without its entry the photo is protected all the same
@@ -167,8 +168,8 @@ def _finished(waiting: Sequence[_Begun], plan: Plan, ledger: Path | None, watch:
         yield Row(entry)
 
 
-def _together(photos: Sequence[Opened], plan: Plan, watch: Watch) -> dict[Path, tuple[Tensor, float]]:
-    """The changes of several photos by their outputs, each with its seconds; nothing when the method failed on them
+def _together(photos: Sequence[Opened], plan: Plan, watch: Watch) -> dict[Path, tuple[Pixels, float]]:
+    """The new pixels of several photos by their outputs, each with its seconds; nothing when the method failed on them
     together: then each is to be tried on its own."""
     if len(photos) < 2:
         return {}
@@ -183,19 +184,19 @@ def _together(photos: Sequence[Opened], plan: Plan, watch: Watch) -> dict[Path, 
     except Exception:  # noqa: BLE001 - whatever it is, it is told of the photo that it is due to
         return {}
     seconds = (time.perf_counter() - started) / sum(len(one.faces) for one in photos)
-    return {one.output: (delta, seconds * len(delta)) for one, delta in zip(photos, changes, strict=True)}
+    return {
+        one.output: (paste(one.original.pixels, one.patches, delta), seconds * len(delta))
+        for one, delta in zip(photos, changes, strict=True)
+    }
 
 
-def _alone(one: Opened, plan: Plan, watch: Watch) -> tuple[Tensor, float]:
-    """The change of a photo, and its seconds."""
-    started = time.perf_counter()
-    (delta,) = cloak([one.patches], plan, partial(watch, one.source))
-    return delta, time.perf_counter() - started
+def _written(one: Opened, plan: Plan, made: Mapping[Path, tuple[Pixels, float]], watch: Watch) -> Outcome:
+    """The photo with its new pixels, made now if it has none yet, written and judged."""
 
+    def write() -> Outcome:
+        return finish(one, *(made.get(one.output) or changed(one, plan, partial(watch, one.source))), plan)
 
-def _written(one: Opened, plan: Plan, changes: Mapping[Path, tuple[Tensor, float]], watch: Watch) -> Outcome:
-    """The photo with its change, or one made now if it has none yet, written and judged."""
-    return _tried(one.source, lambda: finish(one, *(changes.get(one.output) or _alone(one, plan, watch)), plan))
+    return _tried(one.source, write)
 
 
 def _tried(source: Path, work: Callable[[], T]) -> T | Outcome:

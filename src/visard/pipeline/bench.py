@@ -18,7 +18,7 @@ from visard.audit.trials import Array
 from visard.cloak import Method
 from visard.cloak.methods.lowkey import LPIPS_FILE
 from visard.errors import AuditError, SettingError
-from visard.measure.perceptual import load_lpips
+from visard.measure.perceptual import LPIPS, load_lpips
 from visard.pipeline.batch import LEDGER, protect_all
 from visard.pipeline.plan import Plan
 from visard.recognizer import Card, Recognizer
@@ -123,12 +123,18 @@ class Result:
     seconds: Array
 
 
+def lpips_network() -> LPIPS | None:
+    """The network of LPIPS, where its weights are in visard's folder."""
+    path = home() / LPIPS_FILE
+    return load_lpips(path) if path.is_file() else None
+
+
 def lens(jury: Sequence[Recognizer], detector: Any, name: str) -> Lens:
     """The lens of a bench: that of an audit, which measures LPIPS too where its weights are in visard's folder."""
-    path = home() / LPIPS_FILE
+    network = lpips_network()
     qualities = dict(QUALITIES)
-    if path.is_file():
-        qualities["lpips"] = partial(_distance, load_lpips(path))
+    if network is not None:
+        qualities["lpips"] = partial(_distance, network)
     return Lens(tuple(jury), detector, name, qualities=qualities)
 
 

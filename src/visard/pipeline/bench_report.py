@@ -10,9 +10,9 @@ from visard.audit import tables
 from visard.audit.difference import Difference
 from visard.audit.figures import Point, pareto
 from visard.audit.tables import NOTHING, Table, percent, share
-from visard.audit.trials import Array, Rate, Trials
+from visard.audit.trials import Array, Trials
 from visard.errors import WriteError
-from visard.measure import clopper_pearson
+from visard.measure import Rate, clopper_pearson
 from visard.measure.intervals import drawn_people, percentiles, weights
 from visard.photo.files import write_whole
 from visard.pipeline.bench import Bench, Result

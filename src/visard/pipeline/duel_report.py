@@ -10,9 +10,8 @@ from visard.audit import tables
 from visard.audit.document import Document
 from visard.audit.figures import COLORS, Drawing, panels, svg
 from visard.audit.tables import NOTHING, Cell, Table, percent
-from visard.audit.trials import Rate
 from visard.hardening.duel import Duel, Fought, Round
-from visard.hardening.outcome import Share
+from visard.measure import Rate
 from visard.photo.files import write_whole
 from visard.recognizer.card import kin
 
@@ -52,10 +51,10 @@ def report(duel: Duel, rounds: Sequence[Round], cells: Sequence[Fought]) -> Docu
         facts,
         HOW_TO_READ,
         [
-            headline(duel, rounds, cells),
-            recognizers(duel, rounds, cells),
+            headline(rounds, cells),
+            recognizers(rounds, cells),
             *(survival(attack, duel, cells) for attack in attacks),
-            budgets(duel, rounds),
+            budgets(rounds),
             checks(rounds),
         ],
         {"What survives": figure(attacks, duel, cells)},
@@ -64,7 +63,7 @@ def report(duel: Duel, rounds: Sequence[Round], cells: Sequence[Fought]) -> Docu
     )
 
 
-def headline(duel: Duel, rounds: Sequence[Round], cells: Sequence[Fought]) -> Table:
+def headline(rounds: Sequence[Round], cells: Sequence[Fought]) -> Table:
     """Each attack, made anew in each round, before that round's recognizer."""
     rows = []
     for number, one in enumerate(rounds):
@@ -74,8 +73,8 @@ def headline(duel: Duel, rounds: Sequence[Round], cells: Sequence[Fought]) -> Ta
                 (
                     str(number),
                     attack,
-                    _percent(found.asr, duel),
-                    _percent(found.escaped, duel),
+                    percent(found.asr),
+                    percent(found.escaped),
                     f"{100 * found.fmr:.2f} %",
                     f"{cloaks.ssim:.3f}",
                     f"{cloaks.psnr:.1f}",
@@ -92,7 +91,7 @@ def headline(duel: Duel, rounds: Sequence[Round], cells: Sequence[Fought]) -> Ta
     )
 
 
-def recognizers(duel: Duel, rounds: Sequence[Round], cells: Sequence[Fought]) -> Table:
+def recognizers(rounds: Sequence[Round], cells: Sequence[Fought]) -> Table:
     """What hardening cost."""
     rows = []
     for number, one in enumerate(rounds):
@@ -102,9 +101,9 @@ def recognizers(duel: Duel, rounds: Sequence[Round], cells: Sequence[Fought]) ->
         rows.append(
             (
                 str(number),
-                f"{100 * eer.value:.2f} % [{100 * eer.low:.2f}, {100 * eer.high:.2f}] n={eer.n:,}",
+                f"{100 * eer.value:.2f} % [{100 * eer.low:.2f}, {100 * eer.high:.2f}] n={eer.trials:,}",
                 f"{100 * (eer.value - rounds[0].eer.value):+.2f}",
-                _percent(fnmr, duel),
+                percent(fnmr),
                 f"{one.tau:.4f}",
                 f"{one.seconds:.0f}",
                 f"{held} of {len(one.checks)}",
@@ -126,7 +125,7 @@ def survival(attack: str, duel: Duel, cells: Sequence[Fought]) -> Table:
 
     def shown(made: int, judge: str) -> Cell:
         met = found.get((made, judge))
-        return Cell(NOTHING, muted=True) if met is None else _percent(met.escaped, duel)
+        return Cell(NOTHING, muted=True) if met is None else percent(met.escaped)
 
     rows: list[tuple[Cell | str, ...]] = [
         (f"round {made}", *(shown(made, judge) for judge in judges)) for made in range(duel.rounds + 1)
@@ -140,11 +139,10 @@ def survival(attack: str, duel: Duel, cells: Sequence[Fought]) -> Table:
     )
 
 
-def budgets(duel: Duel, rounds: Sequence[Round]) -> Table:
+def budgets(rounds: Sequence[Round]) -> Table:
     """The white box on each round's recognizer, over budgets."""
     rows: list[tuple[Cell | str, ...]] = [
-        (str(number), *(_percent(one, duel) for one in each.over_budgets.values()))
-        for number, each in enumerate(rounds)
+        (str(number), *(percent(one) for one in each.over_budgets.values())) for number, each in enumerate(rounds)
     ]
     return Table(
         "The white box over budgets",
@@ -287,10 +285,6 @@ def trials(duel: Duel, cells: Sequence[Fought]) -> bytes:
     return tables.parquet(pa.concat_tables(parts))
 
 
-def _percent(share: Share | None, duel: Duel) -> Cell:
-    return percent(share and Rate(*share, duel.attacked.count))
-
-
-def _named(name: str, share: Share | None) -> dict[str, float | None]:
+def _named(name: str, share: Rate | None) -> dict[str, float | None]:
     value, low, high = (None, None, None) if share is None else share[:3]
     return {name: value, f"{name}_low": low, f"{name}_high": high}

@@ -44,6 +44,7 @@ class Plan:
     HEIC, None for the input's own; `targets`: photos of people to impersonate; `references`: other photos of the
     people, to judge against. A method that was learned beforehand brings its surrogates along and needs none here.
     `batch`: faces whose networks' activations are in memory at once, at most; results differ by rounding only.
+    `replaces`: the method does not change faces but puts others in their place, each at the photo's own resolution.
     `max_seconds`: how long a photo's cloak may take; what is found by then counts, so two runs may differ. Raises
     ``SettingError`` when the method needs a target and there is none, or the other way round.
     """
@@ -66,6 +67,7 @@ class Plan:
     max_seconds: float | None = None
     adaptive: tuple[Recognizer, ...] = ()
     batch: int = 8
+    replaces: bool = False
 
     def __post_init__(self) -> None:
         if self.method.aim == "targeted" and not self.targets:
@@ -82,6 +84,7 @@ class Plan:
         return {
             "visard": visard.__version__,
             "method": self.method.name,
+            "replaces": self.replaces,
             "settings": {**(learned.settings if learned else {}), **self.method.settings, **self.settings},
             "learned": learned.sha256 if learned else None,
             "surrogates": {card.name: card.sha256 for card in makers},

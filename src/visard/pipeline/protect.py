@@ -1,9 +1,10 @@
 """One photo: in, faces, cloak, out, read again, judged."""
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ from visard.errors import NoFaceError
 from visard.face import Detector, Face, FacePatches, Pixels, cut, paste, read_faces
 from visard.pipeline.plan import Plan
 
+# sides of the photo: more than the patch of any face in it has
+_WHOLE = 2
 Status = Literal["protected", "not protected", "not judged", "no face", "failed"]
 
 
@@ -46,9 +49,9 @@ class Outcome:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Opened:
-    """A photo that is to be protected: what was read, and its chosen `faces` with their `numbers`, cut out."""
+    """A photo that is to be protected: what was read, and its chosen `faces` with their `numbers`."""
 
     source: Path
     output: Path
@@ -56,25 +59,28 @@ class Opened:
     original: photo.Photo
     numbers: tuple[int, ...]
     faces: tuple[Face, ...]
-    patches: FacePatches
     references: tuple[Pixels, ...]
     seconds: float
 
+    @cached_property
+    def patches(self) -> FacePatches:
+        """The faces, cut out."""
+        return cut(self.original.pixels, self.faces)
+
 
 def protect(source: Path, output: Path, plan: Plan, watch: Callable[[float], None] | None = None) -> Outcome:
-    """Protect the faces of the photo at `source`, write `output`, read it again and judge it.
+    """Protect the faces of the photo at `source`, or replace them, as the plan says, write `output`, read it again and
+    judge it.
 
-    `watch` hears how much of the cloak is done, in [0, 1]. Raises ``VisardError`` when the photo cannot be read,
+    `watch` hears how much of the change is done, in [0, 1]. Raises ``VisardError`` when the photo cannot be read,
     has no (chosen) face, or the result cannot be written; then nothing is written.
     """
     opened = open_photo(source, output, plan)
-    started = time.perf_counter()
-    (delta,) = cloak([opened.patches], plan, watch)
-    return finish(opened, delta, time.perf_counter() - started, plan)
+    return finish(opened, *changed(opened, plan, watch), plan)
 
 
 def open_photo(source: Path, output: Path, plan: Plan) -> Opened:
-    """Read a photo and cut out the faces that the plan chooses; raises ``VisardError`` as ``protect``."""
+    """Read a photo and find the faces that the plan chooses; raises ``VisardError`` as ``protect``."""
     start = time.perf_counter()
     original = photo.read(source)
     kind = photo.check_output(output, force=plan.force, source=source)
@@ -85,16 +91,27 @@ def open_photo(source: Path, output: Path, plan: Plan) -> Opened:
     if not chosen:
         raise NoFaceError(f"{source}: no face was found; give boxes with --boxes, or another detector with --detector.")
     numbers, faces = zip(*chosen, strict=True)
-    patches = cut(original.pixels, faces)
-    return Opened(source, output, kind, original, numbers, faces, patches, references, time.perf_counter() - start)
+    return Opened(source, output, kind, original, numbers, faces, references, time.perf_counter() - start)
 
 
-def finish(opened: Opened, delta: Tensor, cloak_seconds: float, plan: Plan) -> Outcome:
-    """Add the change `delta` (N, C, S, S), which took `cloak_seconds`, write the photo and judge it; raises
-    ``VisardError`` when it cannot be written."""
+def changed(opened: Opened, plan: Plan, watch: Callable[[float], None] | None = None) -> tuple[Pixels, float]:
+    """A photo's pixels with its faces protected or replaced, and the seconds that took; raises ``VisardError`` when the
+    method cannot do it."""
+    started = time.perf_counter()
+    if plan.replaces:
+        pixels = replaced(opened.original.pixels, opened.faces, plan, watch)
+    else:
+        (delta,) = cloak([opened.patches], plan, watch)
+        pixels = paste(opened.original.pixels, opened.patches, delta)
+    return pixels, time.perf_counter() - started
+
+
+def finish(opened: Opened, pixels: Pixels, cloak_seconds: float, plan: Plan) -> Outcome:
+    """Write the photo with its new `pixels`, which took `cloak_seconds`, and judge it; raises ``VisardError`` when it
+    cannot be written."""
     start = time.perf_counter()
     photo.write(
-        replace(opened.original, pixels=paste(opened.original.pixels, opened.patches, delta)),
+        replace(opened.original, pixels=pixels),
         opened.output,
         quality=plan.quality if opened.kind in photo.LOSSY else None,
         keep_metadata=plan.keep_metadata,
@@ -185,6 +202,22 @@ def cloak(photos: Sequence[FacePatches], plan: Plan, watch: Callable[[float], No
         sizes = [len(patches) for patches in together]
         found.update(zip(numbers, torch.cat(deltas).split(sizes), strict=True))
     return [found[number] for number in range(len(photos))]
+
+
+def replaced(pixels: Pixels, faces: Sequence[Face], plan: Plan, watch: Callable[[float], None] | None = None) -> Pixels:
+    """The photo (H, W, C) with its `faces` replaced by what the plan's method makes of them, one after another.
+
+    Each at the photo's own resolution: a change that is made on a reduced face and enlarged would leave what is fine in
+    the original, and a face can be told by that. A face's draws are fixed by the plan's seed and its own pixels.
+    """
+    for number, face in enumerate(faces):
+        patches = cut(pixels, [face], working_size=_WHOLE * max(pixels.shape))
+        drawn = hashlib.sha256(f"{plan.seed} ".encode() + patches.pixels.numpy().tobytes()).digest()
+        (delta,) = cloak([patches], replace(plan, seed=int.from_bytes(drawn[:6], "big")))
+        pixels = paste(pixels, patches, delta)
+        if watch is not None:
+            watch((number + 1) / len(faces))
+    return pixels
 
 
 def _objective(plan: Plan, faces: Faces, targets: list[Tensor]) -> Objective:

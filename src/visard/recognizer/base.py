@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visard.errors import CalibrationError
-from visard.face import Template, warp
+from visard.face import Template, to_template
 from visard.recognizer.card import Card, Threshold
 
 
@@ -21,7 +21,6 @@ class Recognizer(nn.Module):
 
     scale: Tensor
     shift: Tensor
-    to_canonical: Tensor
 
     def __init__(
         self, card: Card, network: nn.Module, front: Sequence[nn.Module] = (), detector: nn.Module | None = None
@@ -37,8 +36,6 @@ class Recognizer(nn.Module):
         mean, std = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (card.mean, card.std))
         self.register_buffer("scale", (255 / std).float(), persistent=False)
         self.register_buffer("shift", (-mean / std).float(), persistent=False)
-        to_canonical = torch.from_numpy(card.template.to_canonical).float()
-        self.register_buffer("to_canonical", to_canonical, persistent=False)
 
     @property
     def name(self) -> str:
@@ -71,10 +68,7 @@ class Recognizer(nn.Module):
     def align(self, images: Tensor, frames: Tensor) -> Tensor:
         """`images` (N, C, H, W), C = 1 or 3, warped to its template (N, 3, h, w); `frames` (N, 2, 3) takes the
         canonical frame to the image."""
-        linear = frames[:, :, :2] @ self.to_canonical[:, :2]  # (N, 2, 2)
-        shift = frames[:, :, :2] @ self.to_canonical[:, 2:] + frames[:, :, 2:]  # (N, 2, 1)
-        aligned = warp(images, torch.cat([linear, shift], dim=2), self.template.size)
-        return aligned.expand(-1, 3, -1, -1)
+        return to_template(images, frames, self.template).expand(-1, 3, -1, -1)
 
     def threshold(self, fmr: float) -> Threshold:
         """The threshold calibrated at this false match rate; raises ``CalibrationError`` when there is none."""

@@ -27,7 +27,8 @@ def read_state_dict(path: Path, wrapping: Sequence[str] = _WRAPPING_KEYS) -> dic
     """The tensors by name in a ``.safetensors``, ``.pt``, ``.pth``, ``.ckpt`` or ``.tar`` file, on the CPU, floating
     ones as float32.
 
-    A dictionary around them ({"state_dict": ...}, or another of the names `wrapping`) is taken off. No code in the file runs. Raises ``WeightsError``.
+    A dictionary around them ({"state_dict": ...}, or another of the names `wrapping`) is taken off. No code in the
+    file runs. Raises ``WeightsError``.
     """
     suffix = path.suffix.lower()
     if suffix in _PICKLES:

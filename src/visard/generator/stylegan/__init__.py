@@ -1,6 +1,6 @@
 """StyleGAN2: a generator of faces that nobody has, its training, and its files."""
 
-from visard.generator.stylegan.faces import FaceGenerator, load_faces, make_network
+from visard.generator.stylegan.faces import FaceGenerator, load_faces, make_network, shipped_faces
 from visard.generator.stylegan.network import Discriminator, Shape, StyleGAN
 from visard.generator.stylegan.train import StyleSettings, StyleTraining
 
@@ -13,4 +13,5 @@ __all__ = [
     "StyleTraining",
     "load_faces",
     "make_network",
+    "shipped_faces",
 ]

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from visard.generator.stylegan.network import Shape, StyleGAN
 
 FFHQ = (-15.2, -15.6, 126.9, 126.5)
 """What a picture of the FFHQ dataset shows of the canonical frame, by its mean eyes."""
+SHIPPED = Path(__file__).parents[1] / "weights" / "stylegan.safetensors"
 _FORMAT, _WHAT = "visard face generator 1", "a face generator"
 
 
@@ -85,6 +87,12 @@ def make_network(shape: Shape, seed: int) -> StyleGAN:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return StyleGAN(shape)
+
+
+@cache
+def shipped_faces() -> FaceGenerator:
+    """The small one that comes with visard."""
+    return load_faces(SHIPPED)
 
 
 def load_faces(path: Path) -> FaceGenerator:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from visard.audit.trials import Rate, rate
+from visard.audit.trials import rate
+from visard.measure import Rate
 from visard.papers.ghafourian2023.experiment import METHODS, PARTS, TOPS
 from visard.papers.rows import where
 from visard.papers.study import Row

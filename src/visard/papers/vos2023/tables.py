@@ -6,9 +6,9 @@ import numpy as np
 
 from visard.audit.difference import Difference
 from visard.audit.tables import Cell, Table, share
-from visard.audit.trials import Rate, rate
+from visard.audit.trials import rate
 from visard.hardening.outcome import FAR, MIXED, NORMAL, REGIMES
-from visard.measure import required_pairs
+from visard.measure import Rate, required_pairs
 from visard.papers.cast import introduced
 from visard.papers.paper import Claim, Printed, beside
 from visard.papers.rows import Array, columns, where

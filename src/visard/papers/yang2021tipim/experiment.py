@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -13,13 +13,13 @@ from torch import Tensor
 from visard import photo
 from visard.audit.sight import CONDITIONS, View, embed_views, quality_crop, region, sights
 from visard.cloak import Faces, Task, find, impersonation
-from visard.errors import AuditError, CalibrationError, FaceError, PhotoError
+from visard.errors import AuditError, FaceError, PhotoError
 from visard.face import Pixels, cut, paste
 from visard.measure import psnr, ranks, ssim
-from visard.papers.datasets import Dataset
+from visard.papers.faces import judgeable
 from visard.papers.rows import where
 from visard.papers.study import Row, Study
-from visard.recognizer import Recognizer, people_photos
+from visard.recognizer import Recognizer
 
 PARTS = ("ArcFace", "CosFace", "SphereFace")
 SWEPT = PARTS[0]
@@ -152,18 +152,6 @@ def chosen_people(scene: Scene) -> list[Row]:
         )
         for person in people
     ]  # fmt: skip
-
-
-def judgeable(study: Study) -> Dataset:
-    """LFW, else the largest dataset, without the people from whom thresholds may be, where that is known."""
-    dataset = next((one for one in study.datasets() if one.name == "LFW"), study.datasets()[0])
-    if not (study.data / "meta.csv").is_file():
-        return dataset
-    with suppress(CalibrationError):  # a file of another kind
-        tested = {person for person, _ in people_photos(study.data, "test")}
-        if kept := {person: paths for person, paths in dataset.photos.items() if person in tested}:
-            return replace(dataset, photos=kept)
-    return dataset
 
 
 def _apart(names: Sequence[str], count: int, usable: Callable[[str], bool]) -> list[str]:

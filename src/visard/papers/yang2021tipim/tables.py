@@ -8,12 +8,14 @@ import numpy as np
 
 from visard.audit.difference import Difference
 from visard.audit.tables import Cell, Table, percent, share
-from visard.audit.trials import Rate, rate
+from visard.audit.trials import rate
+from visard.measure import Rate
 from visard.papers.cast import introduced
+from visard.papers.faces import judgeable
 from visard.papers.paper import Claim, Printed, beside
 from visard.papers.rows import Array, column, columns, mean, where
 from visard.papers.study import Row
-from visard.papers.yang2021tipim.experiment import FMR, PARTS, SWEPT, Scene, judgeable
+from visard.papers.yang2021tipim.experiment import FMR, PARTS, SWEPT, Scene
 from visard.recognizer.card import kin
 
 METRICS = ("Rank-1-T", "Rank-5-T", "Rank-1-UT", "Rank-5-UT")

@@ -1,0 +1,37 @@
+"""In a face generator's latent space: who and how told apart, and faces that recognizers take for another's."""
+
+from visard.generator.latent.cloak import LatentCloak, LatentSettings, parse_latent_cloak
+from visard.generator.latent.cloaking import LatentCloakTraining
+from visard.generator.latent.disentangle import DisentangleTraining
+from visard.generator.latent.disentangled import (
+    Disentangled,
+    DisentangleSettings,
+    load_disentangled,
+    parse_disentangled,
+)
+from visard.generator.latent.landmarks import (
+    EYES,
+    Landmarker,
+    LandmarkNetwork,
+    load_landmarks,
+    onnx_landmarks,
+    shipped_landmarks,
+)
+
+__all__ = [
+    "EYES",
+    "DisentangleSettings",
+    "DisentangleTraining",
+    "Disentangled",
+    "LandmarkNetwork",
+    "Landmarker",
+    "LatentCloak",
+    "LatentCloakTraining",
+    "LatentSettings",
+    "load_disentangled",
+    "load_landmarks",
+    "onnx_landmarks",
+    "parse_disentangled",
+    "parse_latent_cloak",
+    "shipped_landmarks",
+]

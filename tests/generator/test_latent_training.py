@@ -1,0 +1,388 @@
+"""The trainings in the latent space: who learns from what, that they work, and go on bit for bit; their files."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+
+from latents import SHAPE, observer, start_cloaking, start_disentangling, tiny_generator, tiny_landmarks
+from rig import astronaut, astronaut_face
+from visard.cloak import Faces, Task, dodging, embed
+from visard.errors import CloakError, RecognizerError, SettingError
+from visard.face import cut, from_template, to_template
+from visard.generator import find_method, learned, train
+from visard.generator.latent import (
+    Disentangled,
+    DisentangleSettings,
+    DisentangleTraining,
+    LatentCloak,
+    LatentCloakTraining,
+    LatentSettings,
+    inception,
+    load_disentangled,
+    parse_disentangled,
+    parse_latent_cloak,
+)
+from visard.generator.latent.disentangle import CROSS_EVERY
+from visard.generator.latent.disentangled import framed
+from visard.generator.latent.losses import identity_loss, reconstruction_loss
+from visard.recognizer import Recognizer
+
+STEPS = 24
+Training = DisentangleTraining | LatentCloakTraining
+
+
+@pytest.fixture(scope="module")
+def trained() -> DisentangleTraining:
+    training = start_disentangling()
+    for _ in range(STEPS):
+        training.step()
+    return training
+
+
+@pytest.fixture(scope="module")
+def disentangled(trained: DisentangleTraining) -> Disentangled:
+    return trained.made()
+
+
+@pytest.fixture(scope="module")
+def cloak(disentangled: Disentangled) -> LatentCloak:
+    training = start_cloaking(disentangled)
+    for _ in range(24):
+        training.step()
+    return training.made()
+
+
+@pytest.fixture
+def starts(disentangled: Disentangled) -> dict[str, Callable[..., Training]]:
+    return {"disentangle": start_disentangling, "latent-cloak": lambda **given: start_cloaking(disentangled, **given)}
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Recognizer]:
+    """The small recognizers are in the store."""
+    known = {r.name: r for r in map(observer, (1, 2, 3))}
+    monkeypatch.setattr(learned, "find_card", lambda name: known[name].card)
+    monkeypatch.setattr(learned, "load_recognizer", lambda card: known[card.name])
+    return known
+
+
+def strangers(count: int = 24, seed: int = 7) -> Tensor:
+    """Faces that no training has drawn."""
+    generator = tiny_generator()
+    return generator.faces(generator.drawn(count, Generator().manual_seed(seed)))
+
+
+def codes(seed: int, crops: Tensor) -> Tensor:
+    with torch.no_grad():
+        return embed(observer(seed), framed(crops, tiny_generator().template))
+
+
+def numbers(*modules: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten().clone() for module in modules for p in module.parameters()])
+
+
+# who learns
+
+
+def test_each_update_trains_the_networks_that_it_is_for() -> None:
+    """With all other optimizers' steps left out; the generator, the recognizer and the landmarks never learn."""
+    for name in ("adversarial", "kept", "judge"):
+        training = start_disentangling()
+        fixed = (training.generator.network, training.identity, training.landmarks.network)
+        parts = {
+            "mapper": training.networks.mapper,
+            "expression": training.networks.expression,
+            "judge": training.judge,
+        }
+        before = {part: numbers(module) for part, module in parts.items()}
+        still = numbers(*fixed)
+        for other, optimizer in training.optimizers.items():
+            if other != name:
+                optimizer.step = lambda: None  # type: ignore[method-assign,assignment]
+        training.step()
+        moved = {part for part, module in parts.items() if not torch.equal(before[part], numbers(module))}
+        assert moved == ({"judge"} if name == "judge" else {"mapper", "expression"})
+        assert torch.equal(still, numbers(*fixed))
+        assert all(p.grad is None for module in fixed for p in module.parameters())
+
+
+def test_every_weight_of_the_networks_learns() -> None:
+    training = start_disentangling()
+    for network in (training.networks, training.judge):
+        before = [p.detach().clone() for p in network.parameters()]
+        training.step()
+        assert all(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+
+def test_the_latent_cloaks_step_trains_the_adversary_alone(disentangled: Disentangled) -> None:
+    training = start_cloaking(disentangled)
+    fixed = (training.networks, training.generator.network, training.identity, *training.recognizers)
+    before, still = numbers(training.adversary), numbers(*fixed, training.landmarks.network)
+    training.step()
+    assert not torch.equal(before, numbers(training.adversary))
+    assert torch.equal(still, numbers(*fixed, training.landmarks.network))
+    assert all(p.grad is None for module in fixed for p in module.parameters())
+    assert all(p.grad is not None and float(p.grad.abs().max()) > 0 for p in training.adversary.parameters())
+
+
+# what each step sees
+
+
+def test_every_third_step_is_of_two_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = start_disentangling()
+    seen: list[tuple[bool, bool]] = []
+    kept = training.kept
+
+    def watched(made: Tensor, who: Tensor, points: Tensor, whole: Tensor | None) -> dict[str, Tensor]:
+        same = torch.allclose(codes(1, faces[-1]), who, atol=1e-4)
+        seen.append((same, whole is None))
+        return kept(made, who, points, whole)
+
+    faces: list[Tensor] = []
+    forward = training.networks.forward
+    monkeypatch.setattr(training.networks, "forward", lambda who, how: faces.append(how) or forward(who, how))
+    monkeypatch.setattr(training, "kept", watched)
+    rows = [training.step() for _ in range(2 * CROSS_EVERY)]
+    assert [row["cross"] for row in rows] == [0, 0, 1] * 2
+    assert seen == [(True, False), (True, False), (False, True)] * 2
+    assert all((row["reconstruction"] == 0) == (row["cross"] == 1) for row in rows)
+
+
+def test_the_cloak_is_taught_with_each_face_itself(disentangled: Disentangled) -> None:
+    training = start_cloaking(disentangled)
+    w = training.drawn()
+    faces, found = training.found(w)
+    torch.testing.assert_close(faces, training.generator.faces(w))
+    torch.testing.assert_close(found, disentangled.latent(faces, faces))
+    assert not found.requires_grad
+
+
+def test_truncation_draws_plainer_faces() -> None:
+    spread = [start_disentangling(truncation=t).drawn().std(dim=0).mean() for t in (0.0, 0.5, 1.0)]
+    assert float(spread[0]) == pytest.approx(0, abs=1e-6)
+    assert float(spread[1] / spread[2]) == pytest.approx(0.5, abs=1e-4)
+
+
+# that they work
+
+
+def test_people_and_expressions_that_it_never_saw(disentangled: Disentangled) -> None:
+    """A face made again is nearer to itself than before the training, and has the identity it is given and not that of
+    the face that lends the expression."""
+    crops = strangers()
+    others = crops.roll(1, dims=0)
+    fresh = start_disentangling().made()
+    with torch.no_grad():
+        before, after = (reconstruction_loss(d.made(crops, crops), crops) for d in (fresh, disentangled))
+        assert float(after) < 0.8 * float(before)
+        away, near = (identity_loss(codes(1, d.made(crops, crops)), codes(1, crops)) for d in (fresh, disentangled))
+        assert float(near) < 0.7 * float(away)
+        swapped = codes(1, disentangled.made(crops, others))
+        wanted, lent = ((swapped * codes(1, faces)).sum(dim=1).mean() for faces in (crops, others))
+        assert float(wanted) > float(lent) + 0.05  # .74 each before
+
+
+def test_the_losses_fall(trained: DisentangleTraining) -> None:
+    for name in ("identity", "reconstruction"):
+        values = [row[name] for row in trained.history if not row["cross"]]
+        assert sum(values[-5:]) < 0.85 * sum(values[:5])
+
+
+class Known(nn.Module):
+    """A judge who takes w for real the nearer they are to 3."""
+
+    def forward(self, w: Tensor) -> Tensor:
+        return 4 - (w - 3).square().mean(dim=1, keepdim=True)
+
+
+def test_the_adversarial_update_pleases_the_judge() -> None:
+    training = start_disentangling(identity=0.0, landmarks=0.0, reconstruction=0.0, adversarial_rate=3e-2)
+    training.judge = Known()  # type: ignore[assignment]
+    rows = [training.step() for _ in range(20)]
+    assert rows[-1]["adversarial"] < rows[0]["adversarial"] - 1
+    crops = strangers()
+    with torch.no_grad():
+        w = training.networks(codes(1, crops), crops)
+    assert float((w.mean() - 3).abs()) < 1  # from 0
+
+
+def test_the_judge_tells_w_apart() -> None:
+    training = start_disentangling(
+        identity=0.0, landmarks=0.0, reconstruction=0.0, adversarial_rate=0.0, judge_rate=2e-2
+    )
+    rows = [training.step() for _ in range(20)]
+    assert rows[-1]["judge"] < rows[0]["judge"] - 0.15
+
+
+def test_recognizers_take_strangers_for_others(cloak: LatentCloak) -> None:
+    """Both that it was taught against; more of `delta` hides more, and none hides nothing."""
+    crops = strangers()
+    with torch.no_grad():
+        plain = cloak.disentangled.made(crops, crops)
+        for seed in (2, 3):
+            before, after = (
+                (codes(seed, made) * codes(seed, crops)).sum(dim=1).mean() for made in (plain, cloak.made(crops))
+            )
+            assert float(after) < float(before) - 0.3
+        w = cloak.disentangled.latent(crops, crops)
+        assert float((cloak.adversary(w) - w).abs().max()) <= cloak.settings.delta * (1 + 1e-5)
+    training = start_cloaking(cloak.disentangled, delta=0.0)
+    rows = [training.step() for _ in range(2)]
+    assert torch.equal(training.made().made(crops), plain)
+    assert rows[0]["cosine"] > 0.5
+
+
+# going on
+
+
+@pytest.mark.parametrize("kind", ["disentangle", "latent-cloak"])
+def test_a_broken_training_goes_on_bit_for_bit(
+    kind: str, starts: dict[str, Callable[..., Training]], tmp_path: Path
+) -> None:
+    start: Callable[..., Any] = starts[kind]
+    whole = train(start(), tmp_path / "whole.safetensors", 4)
+
+    def stop(step: int, _row: dict[str, float]) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    broken = tmp_path / "broken.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train(start(), broken, 4, save_seconds=0, watch=stop)
+    seen: list[int] = []
+    made = train(start(), broken, 4, watch=lambda step, _row: seen.append(step))
+    assert seen == [3, 4]
+    assert made.to_bytes() == whole.to_bytes()
+    for name in ("curves.csv", "samples.png"):
+        one, other = (tmp_path / f"{stem}.training" / name for stem in ("whole", "broken"))
+        assert one.read_bytes() == other.read_bytes()
+    with pytest.raises(CloakError, match="was begun with other seed"):
+        train(start(seed=1), broken, 5)
+    with pytest.raises(CloakError, match="was begun with other settings"):
+        train(start(rate=0.5), broken, 5)
+
+
+def test_inception_learns_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its running statistics move with the training, and not with the sheet."""
+    monkeypatch.setattr(inception, "_SIDE", 75)  # the least that it takes
+    training = start_disentangling(encoder="inception", batch=2)
+    training.step()
+    state = {key: value.clone() for key, value in training.networks.state_dict().items()}
+    training.sheet()
+    assert all(torch.equal(value, state[key]) for key, value in training.networks.state_dict().items())
+    assert float(state["expression.Conv2d_1a_3x3.bn.running_mean"].abs().max()) > 0
+    crops = strangers(2)
+    training.networks.eval()
+    made = training.made().made(crops, crops)
+    with torch.no_grad():
+        mine = training.generator.faces(training.networks(codes(1, crops), crops))
+    torch.testing.assert_close(made, mine, atol=2e-2, rtol=0)
+
+
+def test_torchs_own_generator_is_left_alone(disentangled: Disentangled) -> None:
+    state = torch.random.get_rng_state()
+    rows = [start_disentangling(seed).step() for seed in (1, 1, 2)]
+    more = [start_cloaking(disentangled, seed).step() for seed in (1, 1, 2)]
+    for one, same, other in (rows, more):
+        assert one == same
+        assert one != other
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_what_cannot_be_trained() -> None:
+    landmarks, generator = tiny_landmarks(), tiny_generator()
+    blind = observer(1, format="onnx-black-box")
+    with pytest.raises(RecognizerError, match="tiny-1 is a black box"):
+        DisentangleTraining(DisentangleSettings(), generator, blind, landmarks)
+    with pytest.raises(SettingError, match="batch must be 1 or more"):
+        DisentangleSettings(batch=0)
+    with pytest.raises(SettingError, match="truncation is at most 1, got 2"):
+        LatentSettings(truncation=2.0)
+    with pytest.raises(SettingError, match="batch must be 1 or more"):
+        LatentSettings(batch=0)
+
+
+# files
+
+
+def test_the_file_of_a_disentanglement(disentangled: Disentangled, tmp_path: Path) -> None:
+    file = tmp_path / "who.safetensors"
+    file.write_bytes(disentangled.to_bytes())
+    back = load_disentangled(file)
+    crops = strangers(3)
+    assert torch.equal(back.made(crops, crops), disentangled.made(crops, crops))
+    assert (back.steps, back.seed, back.settings, back.landmarks) == (STEPS, 0, disentangled.settings, "made 0")
+    assert back.generator.sha256 == tiny_generator().sha256
+    assert back.identity.name == "tiny-1"
+    assert back.sha256 != disentangled.generator.sha256
+    assert back.to_bytes() == file.read_bytes()
+
+
+def test_another_recognizer_is_refused(
+    disentangled: Disentangled, tmp_path: Path, installed: dict[str, Recognizer]
+) -> None:
+    data = disentangled.to_bytes()
+    with pytest.raises(CloakError, match=r"mine needs the recognizer tiny-1, sha256 1\.\.\., not tiny-2\."):
+        parse_disentangled(data, "mine", observer(2))
+    installed["tiny-1"] = observer(4)
+    with pytest.raises(CloakError, match=r"mine needs the recognizer tiny-1, sha256 1.*which is not here"):
+        parse_disentangled(data, "mine")
+
+
+@pytest.mark.parametrize("spoil", [lambda data: b"words", lambda data: data[:-9], lambda data: data[:-4] + b"abcd"])
+def test_damaged_files(spoil: Any, disentangled: Disentangled, cloak: LatentCloak, tmp_path: Path) -> None:
+    with pytest.raises(CloakError, match="mine is not a disentanglement that visard train made, or it is damaged"):
+        parse_disentangled(spoil(disentangled.to_bytes()), "mine")
+    with pytest.raises(CloakError, match="mine is not a latent cloak that visard train made, or it is damaged"):
+        parse_latent_cloak(spoil(cloak.to_bytes()), "mine")
+    with pytest.raises(CloakError, match="mine is not a latent cloak"):
+        parse_latent_cloak(disentangled.to_bytes(), "mine")
+    with pytest.raises(CloakError, match=r"no\.safetensors does not exist; .* visard train disentangle"):
+        load_disentangled(tmp_path / "no.safetensors")
+
+
+def test_strangers_are_drawn_anew_and_look_alike(disentangled: Disentangled) -> None:
+    crops = strangers(4)
+    one, same, other = (disentangled.strangers(crops, Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert one.shape == crops.shape
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+# the method
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_the_cloak_as_a_method(channels: int, cloak: LatentCloak, tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    file.write_bytes(cloak.to_bytes())
+    method = find_method(str(file))
+    assert (method.name, method.aim, method.settings) == ("latent", "untargeted", {})
+    assert method.learned is not None
+    assert [card.name for card in method.learned.surrogates] == ["tiny-1", "tiny-2", "tiny-3"]
+    assert method.learned.settings["trained"] == 24
+    assert method.learned.settings["size"] == SHAPE.size
+    assert "SSIM is low" in method.page
+    assert "against tiny-2, tiny-3" in method.page
+    patches = cut(astronaut(), [astronaut_face()])
+    pixels = patches.pixels.mean(dim=1, keepdim=True) if channels == 1 else patches.pixels
+    faces = Faces(pixels, patches.frames)
+    heard: list[int] = []
+    task = Task(faces, dodging([], []), patches.mask, watch=lambda step, _delta: heard.append(step))
+    delta = method.cloak(task)
+    assert heard == [1]
+    assert delta.shape == pixels.shape
+    assert float((pixels + delta).min()) >= 0
+    assert float((pixels + delta).max()) <= 1
+    template = cloak.disentangled.template
+    crops = to_template(pixels, patches.frames, template).clamp(0, 1).expand(-1, 3, -1, -1)
+    with torch.no_grad():
+        change = (cloak.made(crops) - crops).mean(dim=1, keepdim=True) if channels == 1 else cloak.made(crops) - crops
+    back = from_template(change, patches.frames, template, (pixels.shape[2], pixels.shape[3]))
+    torch.testing.assert_close(delta, back.clamp(-pixels, 1 - pixels))
+    with pytest.raises(SettingError, match='latent has no setting "delta"'):
+        method.cloak(task, delta=1.0)
