@@ -3,8 +3,10 @@
 from typing import Any
 
 import torch
+from torch import Generator, Tensor
 
 from learners import tiny_recognizer
+from visard.cloak import embed
 from visard.generator import window
 from visard.generator.latent import (
     Disentangled,
@@ -15,6 +17,7 @@ from visard.generator.latent import (
     LatentCloakTraining,
     LatentSettings,
 )
+from visard.generator.latent.disentangled import framed
 from visard.generator.stylegan import FaceGenerator, Shape, make_network
 from visard.generator.stylegan.faces import parse_faces
 from visard.recognizer import Recognizer
@@ -57,3 +60,14 @@ def start_cloaking(disentangled: Disentangled, seed: int = 0, **settings: Any) -
     given = LatentSettings(**{"delta": 1.0, "batch": 4, "rate": 1e-2, **settings})
     against = [observer(2), observer(3)]
     return LatentCloakTraining(given, disentangled, against, tiny_landmarks(), seed)
+
+
+def strangers(count: int = 24, seed: int = 7) -> Tensor:
+    """Faces that no training has drawn."""
+    generator = tiny_generator()
+    return generator.faces(generator.drawn(count, Generator().manual_seed(seed)))
+
+
+def codes(seed: int, crops: Tensor) -> Tensor:
+    with torch.no_grad():
+        return embed(observer(seed), framed(crops, tiny_generator().template))

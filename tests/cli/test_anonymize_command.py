@@ -39,19 +39,9 @@ def test_what_does_not_hide_is_said(visard: Run, portrait: Path, tmp_path: Path)
     assert "more recognizers make the cloak" not in out
 
 
-def test_without_a_generator(visard: Run, portrait: Path, tmp_path: Path) -> None:
-    for words in ([], ["--style", "person"]):
-        code, out, err = visard("anonymize", portrait, *words)
-        assert (code, out) == (2, "")
-        assert err == (
-            "visard: --style person needs a generator of faces, and none is here; take one of blur, pixelate, box, "
-            "eye-bar, noise.\n"
-        )
-    assert [p.name for p in tmp_path.glob("*.jpg")] == ["me.jpg"]
-
-
 def test_refusals(visard: Run, portrait: Path) -> None:
     for words, what in (
+        (["--style", "blur", "--disentangled", "who.safetensors"], "--disentangled is for --style person"),
         (["--style", "haze"], 'No style is called "haze". There are: person, blur'),
         (["--style", "visard"], 'No style is called "visard"'),
         (["--style", "blur", "--set", "block=3"], 'blur has no setting "block"'),

@@ -1,19 +1,23 @@
 """visard train stylegan, disentangle and latent-cloak, then protect and swap with what they wrote, as typed."""
 
 import hashlib
+import inspect
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from crowd import crowd
 from latents import tiny_landmarks
 from rig import astronaut, save
 from visard import photo
-from visard.cli import train_kinds
+from visard.cli import commands, train_kinds
 from visard.generator import steps_of
-from visard.generator.latent import load_disentangled
+from visard.generator.latent import DisentangleSettings, LatentSettings, load_disentangled
+from visard.generator.stylegan import StyleSettings
 from visard.recognizer import find
 
 Run = Callable[..., tuple[int, str, str]]
@@ -48,6 +52,16 @@ def three(visard: Run, people: Path, jurors: None) -> list[str]:
     return said
 
 
+def test_the_help_names_all_settings() -> None:
+    words = " ".join((inspect.getdoc(commands.train) or "").split())
+    for before, settings in (
+        ("(--data); settings", StyleSettings),
+        ("for visard swap too; settings", DisentangleSettings),
+        ("(--disentangled, --recognizer); settings", LatentSettings),
+    ):
+        assert f"{before} {', '.join(field.name for field in fields(settings))}." in words
+
+
 def test_three_trainings(three: list[str], visard: Run, tmp_path: Path) -> None:
     stylegan, disentangle, cloak = three
     assert "faces.safetensors: a generator of faces of 64 px, 2 steps on 4 photos." in stylegan
@@ -80,6 +94,22 @@ def test_the_latent_cloak_protects(three: list[str], visard: Run, portrait: Path
     assert abs(before - after).max() > 50  # another face, not a small change
     code, out, _ = visard("methods", "cloak.safetensors")
     assert (code, "latent: the face is made anew" in out, "2 steps against blind" in out) == (0, True, True)
+
+
+def test_another_person(three: list[str], visard: Run, portrait: Path, tmp_path: Path) -> None:
+    made = []
+    for seed in ("1", "1", "2"):
+        out = tmp_path / f"{len(made)}.png"
+        words = ("--disentangled", "who.safetensors", "--seed", seed, "--jury", "sharp")
+        code, said, _ = visard("anonymize", portrait, "-o", out, *words)
+        assert code in (0, 1)
+        assert f"{portrait} -> {out}" in said
+        made.append(photo.read(out).pixels.astype(int))
+    before = photo.read(portrait).pixels.astype(int)
+    changed = np.abs(made[0] - before).max(axis=2) > 0
+    assert 0.02 < changed.mean() < 0.5  # the face alone
+    assert np.array_equal(made[0], made[1])
+    assert not np.array_equal(made[0], made[2])
 
 
 def test_a_swap(three: list[str], visard: Run, portrait: Path, tmp_path: Path) -> None:

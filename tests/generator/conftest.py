@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from latents import start_cloaking, start_disentangling
 from learners import QUICK, made_crops, tiny_recognizer
 from visard.generator import LearnedCloak, Training
+from visard.generator.latent import Disentangled, DisentangleTraining, LatentCloak
 from visard.recognizer import Recognizer
 
 Start = Callable[..., Training]
@@ -37,3 +39,24 @@ def trained(start: Start) -> dict[str, LearnedCloak]:
             training.step()
         found[changes.get("mode", kind)] = training.made()
     return found
+
+
+@pytest.fixture(scope="session")
+def disentangling() -> DisentangleTraining:
+    training = start_disentangling()
+    for _ in range(24):
+        training.step()
+    return training
+
+
+@pytest.fixture(scope="session")
+def disentangled(disentangling: DisentangleTraining) -> Disentangled:
+    return disentangling.made()
+
+
+@pytest.fixture(scope="session")
+def cloak(disentangled: Disentangled) -> LatentCloak:
+    training = start_cloaking(disentangled)
+    for _ in range(24):
+        training.step()
+    return training.made()

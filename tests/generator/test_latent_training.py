@@ -6,14 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from latents import SHAPE, observer, start_cloaking, start_disentangling, tiny_generator, tiny_landmarks
-from rig import astronaut, astronaut_face
-from visard.cloak import Faces, Task, dodging, embed
+from latents import codes, observer, start_cloaking, start_disentangling, strangers, tiny_generator, tiny_landmarks
 from visard.errors import CloakError, RecognizerError, SettingError
-from visard.face import cut, from_template, to_template
-from visard.generator import find_method, learned, train
+from visard.generator import train
 from visard.generator.latent import (
     Disentangled,
     DisentangleSettings,
@@ -22,63 +19,16 @@ from visard.generator.latent import (
     LatentCloakTraining,
     LatentSettings,
     inception,
-    load_disentangled,
-    parse_disentangled,
-    parse_latent_cloak,
 )
 from visard.generator.latent.disentangle import CROSS_EVERY
-from visard.generator.latent.disentangled import framed
 from visard.generator.latent.losses import identity_loss, reconstruction_loss
-from visard.recognizer import Recognizer
 
-STEPS = 24
 Training = DisentangleTraining | LatentCloakTraining
-
-
-@pytest.fixture(scope="module")
-def trained() -> DisentangleTraining:
-    training = start_disentangling()
-    for _ in range(STEPS):
-        training.step()
-    return training
-
-
-@pytest.fixture(scope="module")
-def disentangled(trained: DisentangleTraining) -> Disentangled:
-    return trained.made()
-
-
-@pytest.fixture(scope="module")
-def cloak(disentangled: Disentangled) -> LatentCloak:
-    training = start_cloaking(disentangled)
-    for _ in range(24):
-        training.step()
-    return training.made()
 
 
 @pytest.fixture
 def starts(disentangled: Disentangled) -> dict[str, Callable[..., Training]]:
     return {"disentangle": start_disentangling, "latent-cloak": lambda **given: start_cloaking(disentangled, **given)}
-
-
-@pytest.fixture(autouse=True)
-def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Recognizer]:
-    """The small recognizers are in the store."""
-    known = {r.name: r for r in map(observer, (1, 2, 3))}
-    monkeypatch.setattr(learned, "find_card", lambda name: known[name].card)
-    monkeypatch.setattr(learned, "load_recognizer", lambda card: known[card.name])
-    return known
-
-
-def strangers(count: int = 24, seed: int = 7) -> Tensor:
-    """Faces that no training has drawn."""
-    generator = tiny_generator()
-    return generator.faces(generator.drawn(count, Generator().manual_seed(seed)))
-
-
-def codes(seed: int, crops: Tensor) -> Tensor:
-    with torch.no_grad():
-        return embed(observer(seed), framed(crops, tiny_generator().template))
 
 
 def numbers(*modules: nn.Module) -> Tensor:
@@ -186,9 +136,9 @@ def test_people_and_expressions_that_it_never_saw(disentangled: Disentangled) ->
         assert float(wanted) > float(lent) + 0.05  # .74 each before
 
 
-def test_the_losses_fall(trained: DisentangleTraining) -> None:
+def test_the_losses_fall(disentangling: DisentangleTraining) -> None:
     for name in ("identity", "reconstruction"):
-        values = [row[name] for row in trained.history if not row["cross"]]
+        values = [row[name] for row in disentangling.history if not row["cross"]]
         assert sum(values[-5:]) < 0.85 * sum(values[:5])
 
 
@@ -304,85 +254,3 @@ def test_what_cannot_be_trained() -> None:
         LatentSettings(truncation=2.0)
     with pytest.raises(SettingError, match="batch must be 1 or more"):
         LatentSettings(batch=0)
-
-
-# files
-
-
-def test_the_file_of_a_disentanglement(disentangled: Disentangled, tmp_path: Path) -> None:
-    file = tmp_path / "who.safetensors"
-    file.write_bytes(disentangled.to_bytes())
-    back = load_disentangled(file)
-    crops = strangers(3)
-    assert torch.equal(back.made(crops, crops), disentangled.made(crops, crops))
-    assert (back.steps, back.seed, back.settings, back.landmarks) == (STEPS, 0, disentangled.settings, "made 0")
-    assert back.generator.sha256 == tiny_generator().sha256
-    assert back.identity.name == "tiny-1"
-    assert back.sha256 != disentangled.generator.sha256
-    assert back.to_bytes() == file.read_bytes()
-
-
-def test_another_recognizer_is_refused(
-    disentangled: Disentangled, tmp_path: Path, installed: dict[str, Recognizer]
-) -> None:
-    data = disentangled.to_bytes()
-    with pytest.raises(CloakError, match=r"mine needs the recognizer tiny-1, sha256 1\.\.\., not tiny-2\."):
-        parse_disentangled(data, "mine", observer(2))
-    installed["tiny-1"] = observer(4)
-    with pytest.raises(CloakError, match=r"mine needs the recognizer tiny-1, sha256 1.*which is not here"):
-        parse_disentangled(data, "mine")
-
-
-@pytest.mark.parametrize("spoil", [lambda data: b"words", lambda data: data[:-9], lambda data: data[:-4] + b"abcd"])
-def test_damaged_files(spoil: Any, disentangled: Disentangled, cloak: LatentCloak, tmp_path: Path) -> None:
-    with pytest.raises(CloakError, match="mine is not a disentanglement that visard train made, or it is damaged"):
-        parse_disentangled(spoil(disentangled.to_bytes()), "mine")
-    with pytest.raises(CloakError, match="mine is not a latent cloak that visard train made, or it is damaged"):
-        parse_latent_cloak(spoil(cloak.to_bytes()), "mine")
-    with pytest.raises(CloakError, match="mine is not a latent cloak"):
-        parse_latent_cloak(disentangled.to_bytes(), "mine")
-    with pytest.raises(CloakError, match=r"no\.safetensors does not exist; .* visard train disentangle"):
-        load_disentangled(tmp_path / "no.safetensors")
-
-
-def test_strangers_are_drawn_anew_and_look_alike(disentangled: Disentangled) -> None:
-    crops = strangers(4)
-    one, same, other = (disentangled.strangers(crops, Generator().manual_seed(seed)) for seed in (1, 1, 2))
-    assert one.shape == crops.shape
-    assert torch.equal(one, same)
-    assert not torch.equal(one, other)
-
-
-# the method
-
-
-@pytest.mark.parametrize("channels", [3, 1])
-def test_the_cloak_as_a_method(channels: int, cloak: LatentCloak, tmp_path: Path) -> None:
-    file = tmp_path / "mine.safetensors"
-    file.write_bytes(cloak.to_bytes())
-    method = find_method(str(file))
-    assert (method.name, method.aim, method.settings) == ("latent", "untargeted", {})
-    assert method.learned is not None
-    assert [card.name for card in method.learned.surrogates] == ["tiny-1", "tiny-2", "tiny-3"]
-    assert method.learned.settings["trained"] == 24
-    assert method.learned.settings["size"] == SHAPE.size
-    assert "SSIM is low" in method.page
-    assert "against tiny-2, tiny-3" in method.page
-    patches = cut(astronaut(), [astronaut_face()])
-    pixels = patches.pixels.mean(dim=1, keepdim=True) if channels == 1 else patches.pixels
-    faces = Faces(pixels, patches.frames)
-    heard: list[int] = []
-    task = Task(faces, dodging([], []), patches.mask, watch=lambda step, _delta: heard.append(step))
-    delta = method.cloak(task)
-    assert heard == [1]
-    assert delta.shape == pixels.shape
-    assert float((pixels + delta).min()) >= 0
-    assert float((pixels + delta).max()) <= 1
-    template = cloak.disentangled.template
-    crops = to_template(pixels, patches.frames, template).clamp(0, 1).expand(-1, 3, -1, -1)
-    with torch.no_grad():
-        change = (cloak.made(crops) - crops).mean(dim=1, keepdim=True) if channels == 1 else cloak.made(crops) - crops
-    back = from_template(change, patches.frames, template, (pixels.shape[2], pixels.shape[3]))
-    torch.testing.assert_close(delta, back.clamp(-pixels, 1 - pixels))
-    with pytest.raises(SettingError, match='latent has no setting "delta"'):
-        method.cloak(task, delta=1.0)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
+from latents import start_disentangling
 from rig import DLIB, astronaut, astronaut_face, color_juror, save, threshold
 from visard import photo
 from visard.cloak import find
@@ -68,10 +69,14 @@ def test_styles_are_methods(style: str) -> None:
 def test_styles_that_are_not_there() -> None:
     with pytest.raises(CloakError, match=r'No style is called "haze"\. There are: person, blur, pixelate, box'):
         find_style("haze")
-    with pytest.raises(CloakError, match=r"person needs a generator of faces, and none is here; take one of blur"):
-        find_style("person")
-    person = replacing(same, TEMPLATE)
-    assert find_style("person", person) is person
+
+
+def test_who_told_a_person_from_another_does_not_judge() -> None:
+    made = start_disentangling().made()
+    method = find_style("person", made)
+    assert method.learned is not None
+    assert method.learned.sha256 == made.sha256
+    assert method.learned.surrogates == (made.identity.card,)
 
 
 # nothing of the face is left

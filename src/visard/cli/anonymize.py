@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from visard.cli import protect
-from visard.pipeline import STYLES, find_style, records
+from visard.errors import SettingError
+from visard.generator.latent import load_disentangled
+from visard.pipeline import PERSON, STYLES, find_style, records
 
 
 def run(
@@ -14,12 +16,15 @@ def run(
     output: Path | None,
     report: Path | None,
     style: str,
+    disentangled: Path | None,
     settings: Mapping[str, Any],
     seed: int | None,
     **rest: Any,
 ) -> None:
     """Replace the faces of the photos, print the verdict, exit with its code."""
-    method = find_style(style)
+    if disentangled is not None and style != PERSON:
+        raise SettingError(f"--disentangled is for --style {PERSON}; leave it out with {style}.")
+    method = find_style(style, None if disentangled is None else load_disentangled(disentangled))
     settings = {**STYLES.get(style, {}), **settings}
     method.check(settings)
     seed = _seed(output) if seed is None else seed

@@ -8,12 +8,12 @@ from rich.table import Table
 
 from visard.audit import FaceVerdict
 from visard.cli import arguments, report, show
-from visard.generator.latent import load_disentangled
+from visard.generator.latent import load_disentangled, shipped_disentangled
 from visard.pipeline import choose_judges, swap, uncalibrated
 
 
 def run(
-    disentangled: Path,
+    disentangled: Path | None,
     identity: Path,
     expression: Path,
     output: Path,
@@ -28,7 +28,7 @@ def run(
 ) -> None:
     """Swap the face, print whom jurors take it for now."""
     report.check(report_file)
-    made = load_disentangled(disentangled)
+    made = shipped_disentangled() if disentangled is None else load_disentangled(disentangled)
     # the recognizer that told who is who made the face: neither it nor its kin judges
     judges = choose_judges([made.identity.card], jury, fmr)
     show.left_out(uncalibrated(fmr) if not jury else [], fmr)

@@ -191,8 +191,8 @@ def find(name: str) -> Method:
         outside = [entry for entry in entry_points(group=ENTRY_POINTS) if entry.name == name]
         if not outside and name in LEARNED:
             raise CloakError(
-                f"{name} is learned, and no trained one is here; train it (visard train {LEARNED[name]} --recognizer NAME "
-                "--out FILE.safetensors) and give the file: --method FILE.safetensors."
+                f"{name} is learned, and no trained one is here; train it (visard train {LEARNED[name]} --recognizer "
+                "NAME --out FILE.safetensors) and give the file: --method FILE.safetensors."
             )
         if not outside:
             near = get_close_matches(name, [*method_names(), *LEARNED], n=1)

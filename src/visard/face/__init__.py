@@ -11,7 +11,7 @@ from visard.face.detect import (
     write_faces,
     yunet,
 )
-from visard.face.patch import HEAD, FacePatches, Shape, cut, face_mask, paste
+from visard.face.patch import HEAD, FacePatches, Shape, cut, face_mask, hull_mask, paste
 from visard.face.template import ARCFACE_112, DLIB_150, Template, similarity
 from visard.face.types import Box, Detector, Face, Pixels, overlap
 from visard.face.warp import warp, warp_adjoint
@@ -36,6 +36,7 @@ __all__ = [
     "face_mask",
     "find_again",
     "from_template",
+    "hull_mask",
     "membrane",
     "overlap",
     "paste",

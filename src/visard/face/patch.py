@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from visard.face.template import Affine, apply
@@ -123,6 +124,20 @@ def face_mask(frames: Tensor, side: int, shape: Shape = HEAD) -> Tensor:
     radius = (u**shape.power + v**shape.power) ** (1 / shape.power)
     ramp = ((1 - radius) / shape.fade).clamp(0, 1)
     return (ramp * ramp * (3 - 2 * ramp))[:, None]  # smoothstep: no visible rim
+
+
+def hull_mask(frames: Tensor, side: int, points: Tensor, reach: float, fade: float) -> Tensor:
+    """The soft mask (N, 1, S, S) in [0, 1] of what lies between landmarks `points` (N, P, 2) and up to `reach` around
+    them, where it ends over a width of `fade`, all in the canonical frame, px; `frames` (N, 2, 3)."""
+    x, y = _canonical_grid(frames, side)
+    # of each edge's outer side: how far a pixel is from it, (edges, S, S)
+    edges = [torch.from_numpy(ConvexHull(one.double().numpy()).equations).to(frames) for one in points.detach()]
+    outside = torch.stack([
+        (e[:, 0, None, None] * x[i] + e[:, 1, None, None] * y[i] + e[:, 2, None, None]).amax(dim=0)
+        for i, e in enumerate(edges)
+    ])  # fmt: skip
+    ramp = ((reach - outside) / fade).clamp(0, 1)
+    return (ramp * ramp * (3 - 2 * ramp))[:, None]
 
 
 def _canonical_grid(frames: Tensor, side: int) -> tuple[Tensor, Tensor]:

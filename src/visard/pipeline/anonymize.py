@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +13,10 @@ from visard import photo
 from visard.audit import FaceVerdict, judge
 from visard.cloak import Method, Task, find
 from visard.cloak.geometry import frames_of
+from visard.cloak.method import Learned
 from visard.errors import CloakError, NoFaceError
-from visard.face import FACE, Detector, Template, blend, cut, face_mask, from_template, membrane, to_template
+from visard.face import FACE, Detector, Template, blend, cut, face_mask, from_template, hull_mask, membrane, to_template
+from visard.generator.latent import Disentangled, shipped_disentangled, shipped_landmarks
 from visard.pipeline.plan import Plan, Selection
 from visard.pipeline.protect import Outcome, changed, finish, open_photo
 from visard.recognizer import Recognizer
@@ -34,29 +37,35 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
 }
 """The classical methods that hide a face, and settings where a baseline's own hide too little."""
 PERSON = "person"
+# around the landmarks of brows, eyes, nose and mouth, px of the canonical frame
+_REACH, _FADE = 16.0, 14.0
 # of a pixel that the crop fills
 _INSIDE = 0.99
 
 
-def find_style(name: str, person: Method | None = None) -> Method:
-    """The method that anonymizes in the style `name`: one of ``STYLES``, or "person", which is `person`.
-
-    Raises ``CloakError`` for another name, and when nobody makes faces for "person".
-    """
+def find_style(name: str, disentangled: Disentangled | None = None) -> Method:
+    """The method that anonymizes in the style `name`: one of ``STYLES``, or "person", another one for each face, made
+    by `disentangled`, or by what comes with visard. Raises ``CloakError`` for another name."""
     if name in STYLES:
         return find(name)
     if name != PERSON:
         raise CloakError(f'No style is called "{name}". There are: {", ".join((PERSON, *STYLES))}.')
-    if person is None:
-        others = ", ".join(STYLES)
-        raise CloakError(f"--style {PERSON} needs a generator of faces, and none is here; take one of {others}.")
-    return person
+    return person(disentangled or shipped_disentangled())
+
+
+def person(made: Disentangled) -> Method:
+    """The method that puts people whom `made` invents in the place of others, with their expression and pose."""
+    settings = {"size": made.generator.size, "trained": made.steps}
+    # the recognizer that told it who is who cannot judge it, nor can its kin
+    learned = Learned(made.sha256, (made.identity.card,), settings)
+    return replace(replacing(made.strangers, made.template), learned=learned)
 
 
 def replacing(source: Source, template: Template, name: str = PERSON, paper: str = "Yang et al. 2021") -> Method:
     """The method that puts what `source` makes of a face's crop, cut by `template`, in the place of the face.
 
-    The crop is brought back into the photo at the photo's own resolution, and blended; gray photos stay gray.
+    The crop is brought back into the photo at the photo's own resolution, and blended between and around the landmarks
+    of the face that was there: its outline, which tells the pose, stays. Gray photos stay gray.
     """
 
     def run(task: Task) -> Tensor:
@@ -71,7 +80,9 @@ def replacing(source: Source, template: Template, name: str = PERSON, paper: str
             made = made.mean(dim=1, keepdim=True)
         back = from_template(made, frames, template, (size[0], size[1]))
         inside = from_template(torch.ones_like(made[:, :1]), frames, template, (size[0], size[1])) > _INSIDE
-        delta = task.in_range(blend(pixels, back, face_mask(frames, size[0], FACE), inside & shown) - pixels)
+        points = shipped_landmarks().points(task.faces._replace(pixels=whole))
+        mask = face_mask(frames, size[0], FACE) * hull_mask(frames, size[0], points, _REACH, _FADE)
+        delta = task.in_range(blend(pixels, back, mask, inside & shown) - pixels)
         task.heard(1, delta)
         return delta
 

@@ -76,9 +76,11 @@ def train(
     --set reduced=2 --set places=8 --set batch=16 --set rate=3e-4 ... On N GPUs, each with its share of a batch:
     torchrun --nproc-per-node N -m visard train ... --device cuda.
 
-    latent-cloak makes the face anew, after three trainings: stylegan makes a generator of faces from photos (--data),
-    disentangle learns to make with it whom a recognizer sees (--generator, --recognizer), also for visard swap, and
-    latent-cloak to mislead recognizers (--disentangled, --recognizer). Their settings are printed where one is unknown.
+    latent-cloak makes the face anew, after three trainings. stylegan makes a generator of faces from photos (--data);
+    settings base, widest, latent, layers, batch, rate, r1, path, mixing, goal. disentangle learns to make with it whom
+    a recognizer sees (--generator, --recognizer), for visard swap too; settings encoder, width, expression, batch,
+    rate, adversarial_rate, judge_rate, identity, landmarks, reconstruction, r1, truncation. latent-cloak learns to
+    mislead recognizers (--disentangled, --recognizer); settings delta, identity, landmarks, batch, rate, truncation.
     """
     from visard.cli import train as command
 

@@ -104,6 +104,10 @@ def anonymize(
     style: Annotated[
         str, typer.Option("--style", metavar="NAME", help="person, blur, pixelate, box, eye-bar or noise.")
     ] = "person",
+    disentangled: Annotated[
+        Path | None,
+        typer.Option("--disentangled", metavar="FILE", help="Who makes the people (default: what comes with visard)."),
+    ] = None,
     settings: SettingsOption = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Of every random draw (default: a new one each time).")
@@ -135,6 +139,7 @@ def anonymize(
         output,
         report,
         style,
+        disentangled,
         arguments.settings(settings or []),
         seed,
         jury=arguments.names(jury),
@@ -155,8 +160,9 @@ def swap(
     expression: Annotated[Path, typer.Option("--expression", metavar="PHOTO", help="The photo that is changed.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The new photo.")],
     disentangled: Annotated[
-        Path, typer.Option("--disentangled", metavar="FILE", help="What visard train disentangle made.")
-    ],
+        Path | None,
+        typer.Option("--disentangled", metavar="FILE", help="Who makes the face (default: what comes with visard)."),
+    ] = None,
     number: Annotated[int, typer.Option("--only", metavar="N", min=1, help="Which face of the changed photo.")] = 1,
     report: ReportOption = None,
     detector: DetectorOption = "dlib",

@@ -8,6 +8,7 @@ from visard.generator.latent.disentangled import (
     DisentangleSettings,
     load_disentangled,
     parse_disentangled,
+    shipped_disentangled,
 )
 from visard.generator.latent.landmarks import (
     EYES,
@@ -33,5 +34,6 @@ __all__ = [
     "onnx_landmarks",
     "parse_disentangled",
     "parse_latent_cloak",
+    "shipped_disentangled",
     "shipped_landmarks",
 ]

@@ -1,7 +1,8 @@
 """The training that tells who from how: every third step of two faces, the others of one, as Yang et al. 2021 have it.
 
 Each step judges w, learns to pass for real, and then, with another Adam, to keep the identity, the landmarks and, where
-both faces are one, the picture. It sees no photos: the generator draws its faces.
+both faces are one, the picture. The generator draws its faces; ours may also see photos, every other time that both
+faces are one: what a generator draws differs from photos the more, the smaller it is.
 """
 
 import copy
@@ -18,6 +19,7 @@ from torch.optim import Adam
 from visard.errors import SettingError
 from visard.generator import parallel
 from visard.generator.course import CPU, Row, pictures
+from visard.generator.crops import Crops
 from visard.generator.latent.course import LatentCourse, take
 from visard.generator.latent.disentangled import (
     Disentangled,
@@ -38,7 +40,7 @@ _SHOWN = 6  # faces on the sheet
 
 class DisentangleTraining(LatentCourse[Disentangled]):
     """The training of networks that make faces of `generator` by whom the recognizer `identity` sees, and how another
-    face looks.
+    face looks; on the photos `crops` too, where there are some, cut as the generator's faces are.
 
     `history`: the loss terms of each step, unweighed; where there are two faces, "cross", "reconstruction" is 0.
     """
@@ -52,6 +54,7 @@ class DisentangleTraining(LatentCourse[Disentangled]):
         seed: int = 0,
         device: torch.device = CPU,
         mixed: bool = False,
+        crops: Crops | None = None,
     ) -> None:
         super().__init__(
             generator, [identity], landmarks, settings.batch, settings.truncation, seed, device, mixed
@@ -60,7 +63,9 @@ class DisentangleTraining(LatentCourse[Disentangled]):
             raise SettingError(
                 "disentangle: encoder=inception learns in one process, by the statistics of its batches."
             )
-        self.settings, self.identity, self._given = settings, identity, generator
+        self.settings, self.identity, self._given, self.crops = settings, identity, generator, crops
+        if crops is not None and crops.size != generator.size:
+            raise SettingError(f"The photos are cut to {crops.size} px, the generator's are {generator.size}.")
         average = generator.network.mapping.average
         self.networks = make_disentangler(settings, identity.card.dim, average, seed).to(device)
         with torch.random.fork_rng():
@@ -77,7 +82,7 @@ class DisentangleTraining(LatentCourse[Disentangled]):
         cross = (self.steps + 1) % CROSS_EVERY == 0
         real, other = self.drawn(), self.drawn() if cross else None
         with torch.no_grad():
-            people = self.faces(real)
+            people = self._photos() if self.crops and self.steps % CROSS_EVERY == 1 else self.faces(real)
             expressions = people if other is None else self.faces(other)
             codes, points = self.codes(self.identity, people), self.points(expressions)
 
@@ -92,6 +97,12 @@ class DisentangleTraining(LatentCourse[Disentangled]):
         take(self.optimizers["kept"], torch.stack([weights[name] * term for name, term in kept.items()]).sum())
         kept.setdefault("reconstruction", torch.zeros((), device=self.device))
         return self.told({**terms, **kept}, self.settings.rate, cross=float(cross))
+
+    def _photos(self) -> Tensor:
+        """This process's share of a batch of photos."""
+        assert self.crops is not None
+        faces, _ = self.crops.draw(self.batch, self.random)
+        return parallel.share(faces).to(self.device)
 
     def kept(self, made: Tensor, codes: Tensor, points: Tensor, whole: Tensor | None) -> dict[str, Tensor]:
         """How far crops `made` (N, 3, s, s) are from the identity `codes` (N, D), from the landmarks `points`
@@ -123,7 +134,8 @@ class DisentangleTraining(LatentCourse[Disentangled]):
         return pictures([faces, *rows])
 
     def record(self) -> dict[str, Any]:
-        return {"kind": "disentangle", "settings": asdict(self.settings), **super().record()}
+        photos = None if self.crops is None else self.crops.sha256()
+        return {"kind": "disentangle", "settings": asdict(self.settings), "faces": photos, **super().record()}
 
     def parts(self) -> dict[str, Any]:
         return {

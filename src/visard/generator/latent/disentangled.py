@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ from visard.generator.stylegan import FaceGenerator
 from visard.generator.stylegan.faces import parse_faces
 from visard.recognizer import Card, Recognizer, parse_card
 
+SHIPPED = Path(__file__).parents[1] / "weights" / "disentangled.safetensors"
 _FORMAT, _WHAT = "visard disentanglement 1", "a disentanglement"
 _GENERATOR = "generator"
 
@@ -112,6 +114,12 @@ def make_disentangler(settings: DisentangleSettings, dim: int, start: Tensor, se
         if settings.encoder == "inception":
             return Disentangler(dim, Inception(), OUTPUTS, start)
         return Disentangler(dim, Expression(settings.width, settings.expression), settings.expression, start)
+
+
+@cache
+def shipped_disentangled() -> Disentangled:
+    """The small one that comes with visard."""
+    return load_disentangled(SHIPPED)
 
 
 def load_disentangled(path: Path) -> Disentangled:

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from visard import photo
 from visard.audit.sight import CONDITIONS, View, embed_views, quality_crop, region, sights
 from visard.cloak import Faces, Method, Task, dodging, find, mirrored_anchors
-from visard.errors import AuditError, WriteError
+from visard.errors import AuditError, CloakError, WriteError
 from visard.face import cut, paste, to_template
 from visard.generator import SUFFIX, steps_of, train
 from visard.generator.course import Course
@@ -25,6 +25,7 @@ from visard.generator.latent import (
     LatentCloakTraining,
     LatentSettings,
     parse_disentangled,
+    shipped_disentangled,
     shipped_landmarks,
 )
 from visard.generator.latent.cloak import LatentCloak, parse_latent_cloak
@@ -99,7 +100,10 @@ class Scene:
 
     @cached_property
     def disentangled(self) -> Disentangled:
-        """Trained here, with faces that the generator draws."""
+        """What comes with visard, where that was trained with the same identity encoder and is not for a quick run;
+        else trained here, on faces that the generator draws."""
+        if not self.study.quick and self._shipped_fits():
+            return shipped_disentangled()
         path, steps = self._model("disentangled"), self.effort.steps[0]
 
         def course() -> DisentangleTraining:
@@ -110,6 +114,13 @@ class Scene:
 
         self._trained(path, steps, course)
         return parse_disentangled(path.read_bytes(), str(path), self.parts[IDENTITY])
+
+    def _shipped_fits(self) -> bool:
+        try:
+            mine = self.parts[IDENTITY].card.sha256, self.generator.sha256
+            return (shipped_disentangled().identity.card.sha256, shipped_disentangled().generator.sha256) == mine
+        except CloakError:  # its recognizer is not here
+            return False
 
     @cached_property
     def mapper(self) -> LatentCloak:

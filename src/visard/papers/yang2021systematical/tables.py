@@ -213,8 +213,8 @@ def stand_ins(scene: Scene) -> tuple[str, ...]:
         ),
         f"visard's own face generator of {faces.size} px plays StyleGAN at 256 px: {faces.steps} steps on "
         f"{faces.photos:,} photos. A CNN of four layers plays the Inception-V3 of the expression encoder, visard's own "
-        "small network the landmark encoder. The disentanglement and the mapper are trained here, "
-        f"for {scene.effort.steps[0]} and {scene.effort.steps[1]} steps.",
+        f"small network the landmark encoder. The disentanglement was trained for {scene.disentangled.steps} steps, "
+        f"the mapper here for {scene.mapper.steps}.",
     )
 
 
