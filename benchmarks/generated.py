@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--generator", type=Path, required=True)
     parser.add_argument("--recognizers", default="dlib-resnet,mobilefacenet-ms1m,reid-retail-0095")
-    parser.add_argument("--count", type=int, default=1000, help="of each kind")
+    parser.add_argument("--count", type=int, default=300, help="of each kind")
     parser.add_argument("--truncation", default="1,0.7")
     parser.add_argument("--sheet", type=Path, help="64 faces as PNG")
     args = parser.parse_args()

@@ -81,6 +81,26 @@ def test_three_trainings(three: list[str], visard: Run, tmp_path: Path) -> None:
     assert steps_of(tmp_path / "who.safetensors") == 3
 
 
+def test_disentangling_on_photos_too(three: list[str], visard: Run, people: Path, tmp_path: Path) -> None:
+    words = (
+        "train",
+        "disentangle",
+        "--generator",
+        "faces.safetensors",
+        "--data",
+        people,
+        "--detector",
+        "aligned",
+        *WHO,
+    )
+    code, out, err = visard(*words, "--out", "photos.safetensors")
+    assert (code, err) == (0, "")
+    assert "who and how told apart by blind, 2 steps" in out
+    assert (tmp_path / "photos.safetensors").read_bytes() != (tmp_path / "who.safetensors").read_bytes()
+    code, _, err = visard(*words, "--out", "other.safetensors", "--size", 128)
+    assert (code, "The generator makes faces of 64 px; give --size 64." in err) == (2, True)
+
+
 def test_the_latent_cloak_protects(three: list[str], visard: Run, portrait: Path, tmp_path: Path) -> None:
     code, out, err = visard("protect", portrait, "--method", "cloak.safetensors", "--report", "r.json")
     assert (code, err) == (1, "")
@@ -145,20 +165,11 @@ def test_a_swap(three: list[str], visard: Run, portrait: Path, tmp_path: Path) -
         (("stylegan", "--data", "people", "--set", "wide=3"), 'stylegan has no setting "wide".'),
         (("stylegan", "--data", "people", "--size", "100"), "StyleGAN2 makes pictures of 8, 16, 32, 64, ... px a side"),
         (("stylegan", "--data", "people", "--size", "32"), "The size of the faces is a multiple of 4, 64 or more"),
-        (("disentangle", "--recognizer", "blind"), "visard train disentangle needs --generator too."),
+        (("disentangle", "--size", "128", "--recognizer", "blind"), "--size goes with --data; give that too"),
+        (("disentangle", "--generator", "x.safetensors"), "visard train disentangle needs --recognizer too."),
         (
-            (
-                "disentangle",
-                "--data",
-                "people",
-                "--size",
-                "64",
-                "--generator",
-                "x.safetensors",
-                "--recognizer",
-                "blind",
-            ),
-            "visard train disentangle has no use for --data and --size; leave that out.",
+            ("latent-cloak", "--data", "people", "--size", "64", "--recognizer", "blind"),
+            "visard train latent-cloak has no use for --data and --size; leave that out.",
         ),
         (
             ("disentangle", "--generator", "x.safetensors", "--recognizer", "blind,sharp"),

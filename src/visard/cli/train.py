@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
 
 from visard.cli import arguments
-from visard.cli.train_kinds import KINDS, Kind, Sources
+from visard.cli.train_kinds import KINDS, PHOTOS, Kind, Sources
 from visard.cloak import Method
 from visard.cloak.method import LEARNED
 from visard.errors import CloakError, Interrupted, SettingError
@@ -98,6 +98,8 @@ def _check_options(kind: str, row: Kind, given: set[str]) -> None:
         raise SettingError(f"visard train {kind} needs {' and '.join(missing)} too.")
     if more := sorted(given - row.needs - row.takes):
         raise SettingError(f"visard train {kind} has no use for {' and '.join(more)}; leave that out.")
+    if "--data" not in given and (alone := sorted(given & PHOTOS)):
+        raise SettingError(f"{' and '.join(alone)} goes with --data; give that too, or leave it out.")
 
 
 def _read(photos: Sequence[tuple[str, Path]], detector: str, size: int, console: Console) -> Crops:

@@ -26,9 +26,10 @@ from visard.generator.latent import (
     LatentCloakTraining,
     LatentSettings,
     load_disentangled,
+    shipped_disentangled,
     shipped_landmarks,
 )
-from visard.generator.stylegan import FaceGenerator, Shape, StyleSettings, StyleTraining, load_faces
+from visard.generator.stylegan import FaceGenerator, Shape, StyleSettings, StyleTraining, load_faces, shipped_faces
 from visard.recognizer import Recognizer
 
 PHOTOS = frozenset({"--data", "--size", "--role", "--detector"})
@@ -108,9 +109,9 @@ def _style_says(made: FaceGenerator, out: Path) -> tuple[str, str]:
 def _disentangle_begin(of: Sources) -> Course[Disentangled]:
     if len(of.recognizers) > 1:
         raise CloakError("Who is who is told by one recognizer; name one with --recognizer.")
-    generator = load_faces(of.files["--generator"])
+    generator = load_faces(of.files["--generator"]) if "--generator" in of.files else shipped_faces()
     return DisentangleTraining(
-        of.settings, generator, of.recognizers[0], shipped_landmarks(), of.seed, of.device, of.mixed
+        of.settings, generator, of.recognizers[0], shipped_landmarks(), of.seed, of.device, of.mixed, of.crops
     )
 
 
@@ -124,7 +125,8 @@ def _disentangle_says(made: Disentangled, out: Path) -> tuple[str, str]:
 
 
 def _latent_begin(of: Sources) -> Course[LatentCloak]:
-    disentangled = load_disentangled(of.files["--disentangled"])
+    given = of.files.get("--disentangled")
+    disentangled = shipped_disentangled() if given is None else load_disentangled(given)
     return LatentCloakTraining(
         of.settings, disentangled, of.recognizers, shipped_landmarks(), of.seed, of.device, of.mixed
     )
@@ -147,15 +149,16 @@ KINDS = {
     **{kind: _cloak(kind) for kind in CLOAKS},
     "stylegan": Kind(frozenset({"--data"}), PHOTOS, _style_check, _style_begin, _style_says, 64),
     "disentangle": Kind(
-        frozenset({"--generator", "--recognizer"}),
-        frozenset(),
+        frozenset({"--recognizer"}),
+        PHOTOS | {"--data", "--generator"},
         partial(_chosen, "disentangle", DisentangleSettings),
         _disentangle_begin,
         _disentangle_says,
+        64,
     ),
     "latent-cloak": Kind(
-        frozenset({"--disentangled", "--recognizer"}),
-        frozenset(),
+        frozenset({"--recognizer"}),
+        frozenset({"--disentangled"}),
         partial(_chosen, "latent-cloak", LatentSettings),
         _latent_begin,
         _latent_says,

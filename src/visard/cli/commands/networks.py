@@ -33,10 +33,16 @@ def train(
         str, typer.Option("--recognizer", metavar="A,B", help="Whom a cloak is to mislead, or who tells who is who.")
     ] = "",
     generator: Annotated[
-        Path | None, typer.Option("--generator", metavar="FILE", help="For disentangle: what stylegan made.")
+        Path | None,
+        typer.Option(
+            "--generator", metavar="FILE", help="For disentangle: what stylegan made (default: what comes with visard)."
+        ),
     ] = None,
     disentangled: Annotated[
-        Path | None, typer.Option("--disentangled", metavar="FILE", help="For latent-cloak: what disentangle made.")
+        Path | None,
+        typer.Option(
+            "--disentangled", metavar="FILE", help="For latent-cloak: what disentangle made (default: as before)."
+        ),
     ] = None,
     settings: SettingsOption = None,
     size: Annotated[
@@ -78,9 +84,10 @@ def train(
 
     latent-cloak makes the face anew, after three trainings. stylegan makes a generator of faces from photos (--data);
     settings base, widest, latent, layers, batch, rate, r1, path, mixing, goal. disentangle learns to make with it whom
-    a recognizer sees (--generator, --recognizer), for visard swap too; settings encoder, width, expression, batch,
-    rate, adversarial_rate, judge_rate, identity, landmarks, reconstruction, r1, truncation. latent-cloak learns to
-    mislead recognizers (--disentangled, --recognizer); settings delta, identity, landmarks, batch, rate, truncation.
+    a recognizer sees (--generator, --recognizer, and photos beside what it draws with --data), for visard swap too;
+    settings encoder, width, expression, batch, rate, adversarial_rate, judge_rate, identity, landmarks,
+    reconstruction, r1, truncation. latent-cloak learns to mislead recognizers (--disentangled, --recognizer); settings
+    delta, identity, landmarks, batch, rate, truncation.
     """
     from visard.cli import train as command
 

@@ -65,7 +65,7 @@ class DisentangleTraining(LatentCourse[Disentangled]):
             )
         self.settings, self.identity, self._given, self.crops = settings, identity, generator, crops
         if crops is not None and crops.size != generator.size:
-            raise SettingError(f"The photos are cut to {crops.size} px, the generator's are {generator.size}.")
+            raise SettingError(f"The generator makes faces of {generator.size} px; give --size {generator.size}.")
         average = generator.network.mapping.average
         self.networks = make_disentangler(settings, identity.card.dim, average, seed).to(device)
         with torch.random.fork_rng():
