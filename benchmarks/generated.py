@@ -45,6 +45,11 @@ def real(paths: list[Path], made: FaceGenerator) -> Tensor:
     return torch.cat(cut).clamp(0, 1)
 
 
+def spread(paths: list[Path], count: int) -> list[Path]:
+    """Every k-th, `count` of them."""
+    return paths[:: max(1, len(paths) // count)][:count]
+
+
 def features(recognizer: Recognizer, crops: Tensor, made: FaceGenerator) -> Tensor:
     """Embeddings (N, D) of crops, each number of unit variance."""
     framed = [Faces(part, frames_in(made.template, len(part))) for part in crops.split(BATCH)]
@@ -71,7 +76,7 @@ def found(crops: Tensor) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--generator", type=Path, required=True)
-    parser.add_argument("--recognizers", default="dlib-resnet,mobilefacenet-ms1m,reid-retail-0095")
+    parser.add_argument("--recognizers", default="mobilefacenet-ms1m,reid-retail-0095,dlib-resnet")
     parser.add_argument("--count", type=int, default=300, help="of each kind")
     parser.add_argument("--truncation", default="1,0.7")
     parser.add_argument("--sheet", type=Path, help="64 faces as PNG")

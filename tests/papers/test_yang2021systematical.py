@@ -1,5 +1,6 @@
 """The study of Yang et al. 2021: the print, whom it compares, what every job does to made people, and going on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crowd import crowd
-from visard.errors import AuditError
+from visard.errors import AuditError, SettingError
 from visard.face import aligned_crop
 from visard.generator.stylegan import FaceGenerator, Shape, make_network
 from visard.papers import find_paper, yang2021systematical
@@ -142,6 +143,15 @@ def test_distances_are_least_between_photos_of_the_same_people(tmp_path: Path) -
     assert set(found) == {*JOBS, "mates"}
     assert np.isfinite(list(found.values())).all()
     assert found["mates"] < found[STRANGER]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_juror_of_the_encoders_origin_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = recognizers()
+    parts[JURY[1]].card = replace(parts[JURY[1]].card, origin=parts[IDENTITY].card.name)
+    monkeypatch.setattr(yang2021systematical, "cast", lambda *_more: parts)
+    with pytest.raises(SettingError, match=r'corners-2 and corners-0 are of one origin.*--network "juror 2=NAME"'):
+        run_study(study(tmp_path))
 
 
 @pytest.mark.usefixtures("small")

@@ -12,6 +12,7 @@ inner landmarks are said to be 52, where iBUG's 68 without the 17 of the jaw are
 hand; the other two stand here without the print.
 """
 
+from visard.errors import SettingError
 from visard.generator.stylegan import shipped_faces
 from visard.papers.cast import cast
 from visard.papers.paper import Erratum, Findings, Paper, Printed
@@ -37,20 +38,25 @@ from visard.papers.yang2021systematical.tables import (
     stranger_table,
 )
 from visard.pipeline.bench import lpips_network
+from visard.recognizer.card import kin
 
 _SETTINGS = {"rate": 5e-4, "adversarial_rate": 5e-5, "judge_rate": 2e-4}
 FULL = Effort(people=100, steps=(1500, 300), disentangle=_SETTINGS, mapper={"rate": 1e-3})
 QUICK = Effort(people=8, steps=(6, 4), disentangle={"width": 8, "expression": 16, "batch": 4}, mapper={"batch": 4})
 # the identity encoder is small, for every step of both trainings asks it twice
-STAND_INS = ("visard-resnet", "mobilefacenet-ms1m", "reid-retail-0095", "edgeface-xs", "mobileface-v2", "dlib-resnet",
-             "visard-vgg")  # fmt: skip
+STAND_INS = ("visard-resnet", "reid-retail-0095", "edgeface-xs", "mobileface-v2", "dlib-resnet", "visard-vgg")
 
 
 def run(study: Study) -> Findings:
     """Train both networks, do every job on every probe, and judge."""
-    scene = Scene(
-        study, QUICK if study.quick else FULL, cast(study, PARTS, STAND_INS), shipped_faces(), lpips_network()
-    )
+    parts = cast(study, PARTS, STAND_INS)
+    for part in JURY:
+        if kin(parts[part].card, parts[IDENTITY].card):
+            raise SettingError(
+                f"{parts[part].name} and {parts[IDENTITY].name} are of one origin, so one cannot judge what the other "
+                f'made; name another with --network "{part}=NAME".'
+            )
+    scene = Scene(study, QUICK if study.quick else FULL, parts, shipped_faces(), lpips_network())
     rows = [row for job in JOBS for row in job_rows(scene, job)]
     distances = distance_rows(scene)
     return Findings(

@@ -38,9 +38,10 @@ from visard.papers.study import Row, Study
 from visard.pipeline import replacing
 from visard.recognizer import Recognizer
 
-IDENTITY, FEATURES = "identity", "features"
+IDENTITY = "identity"
 JURY = ("juror 1", "juror 2")
-PARTS = (IDENTITY, *JURY, FEATURES)
+"""The first one's embeddings are also the features of KID."""
+PARTS = (IDENTITY, *JURY)
 FMR = 1e-3
 
 SMALL_STEP, LARGE_STEP, MAPPER = "FGSM .03", "FGSM .1", "adversarial mapper"
@@ -297,7 +298,7 @@ def _framed(view: View) -> tuple[Tensor, Tensor]:
 
 
 def _distances(scene: Scene) -> list[Row]:
-    features = scene.parts[FEATURES]
+    features = scene.parts[JURY[0]]
     clean = _features(features, scene.views("probe"))
     faces = [face for _, face in scene.views("probe")]
     sets = {job: list(zip(_changed(scene, job), faces, strict=True)) for job in JOBS} | {MATES: scene.views("mate")}

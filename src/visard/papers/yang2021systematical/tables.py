@@ -222,8 +222,9 @@ def doubts(scene: Scene, distances: Sequence[Row]) -> tuple[str, ...]:
     """What makes the comparison with the print doubtful."""
     (mates,) = where(distances, job=MATES)
     said = [
-        f"KID is over {mates['n']} pictures and a recognizer's features; between two photos of the same people it is "
-        f"{1000 * mates['kid']:.1f}. It compares the rows of a table with one another, and with no FID.",
+        f"KID is over {mates['n']} pictures and the embeddings of {JURY[0]} in place of Inception's features; between "
+        f"two photos of the same people it is {1000 * mates['kid']:.1f}. It compares the rows of a table with one "
+        "another, and with no FID.",
         "The generator is small and was trained for hours of a CPU, where the paper's was trained for days of GPUs: "
         "what it makes looks it.",
     ]
