@@ -79,15 +79,15 @@ def main() -> None:
     parser.add_argument("--recognizers", default="mobilefacenet-ms1m,reid-retail-0095,dlib-resnet")
     parser.add_argument("--count", type=int, default=300, help="of each kind")
     parser.add_argument("--truncation", default="1,0.7")
-    parser.add_argument("--sheet", type=Path, help="64 faces as PNG")
+    parser.add_argument("--sheet", type=Path, help="32 faces as PNG")
     args = parser.parse_args()
     made = load_faces(args.generator)
     with (ASSETS / "data/lfw-160/meta.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    by_role = {
-        r: [ASSETS / "data/lfw-160" / row["path"] for row in rows if row["role"] == r] for r in ("train", "test")
-    }
-    test, train = (real(by_role[r][: args.count], made) for r in ("test", "train"))
+    folder = ASSETS / "data/lfw-160"
+    # a photo a person: many of one would make a set unlike any other
+    people = {role: {r["person"]: folder / r["path"] for r in rows if r["role"] == role} for role in ROLES}
+    test, train = (real(spread(list(people[role].values()), args.count), made) for role in ROLES)
     drawn = made.drawn(args.count, Generator().manual_seed(0))
     sets = {"other real people": train}
     for cut in map(float, args.truncation.split(",")):
@@ -110,7 +110,7 @@ def main() -> None:
     table(["against test faces", *(r.name for r in networks), "found", "nearest"], body)
     if args.sheet:
         with torch.no_grad():
-            faces = made.faces(made.nearer(drawn[:64], 0.7))
+            faces = made.faces(made.nearer(drawn[:32], 0.7))
         shown = side_by_side(list(faces.split(16)))
         photo.write(photo.Photo(shown, None, photo.Facts("PNG")), args.sheet, force=True)
 
