@@ -1,6 +1,7 @@
 """What the default does to a picture: the original beside its strengths, at 100 %.
 
     python benchmarks/pictures.py [PHOTO ...] --out strengths.png
+    python benchmarks/pictures.py [PHOTO ...] --styles --out styles.png    # those of visard anonymize
 
 One row per photo, its largest face; without photos, the astronaut (NASA, public domain) in color and in gray.
 """
@@ -15,9 +16,11 @@ from skimage import data
 from visard import photo
 from visard.cloak import find
 from visard.face import Face, Pixels, cut, dlib_hog, paste
-from visard.pipeline import Plan, choose_recognizers, cloak
+from visard.pipeline import STYLES, Plan, choose_recognizers, cloak, find_style
+from visard.pipeline.protect import replaced
 
 SIDE, GAP = 240, 6
+SHOWN = ("blur", "pixelate", "box", "person")
 
 
 def crop(pixels: Pixels, face: Face) -> Pixels:
@@ -31,6 +34,7 @@ def crop(pixels: Pixels, face: Face) -> Pixels:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="*", type=Path)
+    parser.add_argument("--styles", action="store_true", help="of visard anonymize, in place of strengths")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     astronaut = np.ascontiguousarray(data.astronaut())
@@ -42,7 +46,10 @@ def main() -> None:
     for pixels in given:
         face = max(detect(pixels), key=lambda found: found.size)
         patches, shown = cut(pixels, [face]), [crop(pixels, face)]
-        for strength in method.strengths:
+        for style in SHOWN if args.styles else ():
+            plan = Plan(find_style(style), (), (), detect, "dlib", settings=STYLES.get(style, {}), replaces=True)
+            shown.append(crop(replaced(pixels, [face], plan), face))
+        for strength in () if args.styles else method.strengths:
             plan = Plan(method, surrogates, (), detect, "dlib", settings=method.at(strength))
             shown.append(crop(paste(pixels, patches, cloak([patches], plan)[0]), face))
         gap = np.full((SIDE, GAP, 3), 255, np.uint8)

@@ -196,7 +196,7 @@ def test_what_an_arm_misses_is_counted_by_dataset_method_and_regime(
         place = {"arm": NONE, "dataset": dataset, "method": LATENT, "regime": regime}
         assert tables.histogram(found, "impostor", **place).sum() == pairs
         (error,) = where(found.errors, **place)
-        assert error["n"] == tables.histogram(found, "genuine", **place).sum()
+        assert error["trials"] == tables.histogram(found, "genuine", **place).sum()
 
 
 REGIMES = (NORMAL, MIXED, OBFUSCATED)
