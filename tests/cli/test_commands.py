@@ -415,7 +415,13 @@ def test_an_interruption_is_explained(installed: Path, portrait: Path, tmp_path:
     command = Path(sys.executable).with_name("visard")
     env = {"VISARD_HOME": str(installed), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HOME": str(tmp_path)}
     words = [str(command), "protect", str(portrait), "-o", str(tmp_path / "out"), "--set", "steps=100000"]
-    with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # what starts the tests may ignore Ctrl-C and hand that down; a terminal does not
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
         while not (tmp_path / "out/.visard-run.jsonl").exists() and process.poll() is None:
             time.sleep(0.05)
         time.sleep(0.5)
