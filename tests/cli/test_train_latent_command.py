@@ -15,7 +15,7 @@ from latents import tiny_landmarks
 from rig import astronaut, save
 from visard import photo
 from visard.cli import commands, train_kinds
-from visard.generator import steps_of
+from visard.generator import learned, steps_of
 from visard.generator.latent import DisentangleSettings, LatentSettings, load_disentangled
 from visard.generator.stylegan import StyleSettings
 from visard.recognizer import find
@@ -206,7 +206,8 @@ def test_mistakes(visard: Run, people: Path, tmp_path: Path, words: tuple[str, .
 
 
 @pytest.mark.usefixtures("jurors")
-def test_methods_tell_how_to_make_it(visard: Run) -> None:
+def test_methods_tell_how_to_make_it(visard: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learned, "SHIPPED", tmp_path)
     code, out, _ = visard("methods", "latent")
     assert code == 0
     assert "SSIM is low" in out
