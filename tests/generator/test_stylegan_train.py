@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from learners import made_crops
 from visard.errors import CloakError, SettingError
 from visard.generator import Crops, train
+from visard.generator.course import take
 from visard.generator.stylegan import FaceGenerator, Shape, StyleSettings, StyleTraining, load_faces, make_network
 from visard.generator.stylegan.augment import Adaptive, augmented
 from visard.generator.stylegan.faces import parse_faces
@@ -104,11 +105,11 @@ def test_each_network_learns_in_its_own_step() -> None:
     training = start()
     training.step()  # the first step asks for both penalties
     generator, judge = numbers(training.network), numbers(training.discriminator)
-    training._take("generator", generator_loss(training._judged(training._made())))
+    take(training.optimizers["generator"], generator_loss(training._judged(training._made())))
     assert torch.equal(numbers(training.discriminator), judge)
     assert not torch.equal(numbers(training.network), generator)
     generator = numbers(training.network)
-    training._take("discriminator", generator_loss(training._judged(training._made())))
+    take(training.optimizers["discriminator"], generator_loss(training._judged(training._made())))
     assert torch.equal(numbers(training.network), generator)
     assert not torch.equal(numbers(training.discriminator), judge)
 

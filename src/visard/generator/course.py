@@ -16,7 +16,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from visard import photo
 from visard.errors import CloakError, WriteError
@@ -45,10 +46,12 @@ M = TypeVar("M", bound=Made)
 
 
 class Course(ABC, Generic[M]):
-    """A training: `history` holds the loss terms of every step that is done, `device` is where it is computed."""
+    """A training: `history` holds the loss terms of every step that is done, `device` is where it is computed, and
+    `mixed` says whether in bfloat16 where that is good enough."""
 
     history: list[Row]
     device: torch.device
+    mixed: bool
 
     @abstractmethod
     def step(self) -> Row:
@@ -88,6 +91,11 @@ class Course(ABC, Generic[M]):
             )
         self.history.append(row)
         return row
+
+    def computed(self, run: Callable[[], Tensor]) -> Tensor:
+        """What `run` gives, float32 in whatever precision it is computed."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+            return run().float()
 
     def state(self) -> bytes:
         """The checkpoint."""
@@ -164,6 +172,15 @@ def train(
         if over:
             break
     return training.made()
+
+
+def take(optimizer: Optimizer, loss: Tensor) -> None:
+    """One step of `optimizer` down `loss`; gradients reach the weights that it has, and no others."""
+    weights: list[nn.Parameter] = [weight for group in optimizer.param_groups for weight in group["params"]]
+    optimizer.zero_grad()
+    loss.backward(inputs=weights)
+    parallel.average_gradients(weights)
+    optimizer.step()
 
 
 def save(training: Course[Any], out: Path) -> None:

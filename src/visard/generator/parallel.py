@@ -64,6 +64,12 @@ def mean(values: Tensor) -> Tensor:
     return total / count()
 
 
+def check_batch(batch: int) -> None:
+    """Raises ``SettingError`` when the processes cannot share a batch of so many evenly."""
+    if batch % count():
+        raise SettingError(f"{count()} processes cannot share a batch of {batch} evenly; set another batch.")
+
+
 def average_gradients(weights: Sequence[nn.Parameter]) -> None:
     """Put the mean over the processes in place of each gradient."""
     if count() > 1:

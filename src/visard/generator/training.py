@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel
 
 from visard.cloak import Faces
 from visard.cloak.objective import aligned
 from visard.cloak.transform import chain, identity, jitter, resized
-from visard.errors import RecognizerError, SettingError
+from visard.errors import RecognizerError
 from visard.face.patch import face_mask
 from visard.generator import parallel
-from visard.generator.course import CPU, Course, Row, pictures
+from visard.generator.course import CPU, Course, Row, pictures, take
 from visard.generator.crops import Crops
 from visard.generator.learned import LearnedCloak, make_learner, parse_cloak
 from visard.generator.learner import Learner, Seen, frames_in, mean_cosine, settings_with_defaults, window
@@ -58,38 +58,27 @@ class Training(Course[LearnedCloak]):
             recognizer.to(self.device)
         self.learner = make_learner(self.kind, self.settings, self.seed).to(self.device)
         self.learner.mixed = self.mixed
-        if self.learner.batch % parallel.count():
-            raise SettingError(
-                f"{parallel.count()} processes cannot share a batch of {self.learner.batch} evenly; set another batch."
-            )
+        parallel.check_batch(self.learner.batch)
         self.settings = settings_with_defaults(type(self.learner), self.settings)
         self.random = Generator().manual_seed(self.seed)
         frames = frames_in(window(self.crops.size), 1)
         self.frames, self.mask = frames.to(self.device), face_mask(frames, self.crops.size).to(self.device)
-        self._weights = list(self.learner.generator.parameters())
         self._average = AveragedModel(self.learner.generator, avg_fn=_averaged)
         discriminator = self.learner.discriminator
-        self._judging = [] if discriminator is None else list(discriminator.parameters())
-        self._optimizer = _adam(self.learner, self._weights)
-        self._judge = _adam(self.learner, self._judging) if self._judging else None
+        self._optimizer = _adam(self.learner, self.learner.generator)
+        self._judge = None if discriminator is None else _adam(self.learner, discriminator)
         self._view = chain(jitter(self.random), resized(self.random, low=_SMALLEST)) if self.learner.views else identity
 
     def step(self) -> Row:
         """One more step; its loss terms by name. Raises ``CloakError`` when one is not finite."""
         seen = self.seen(*self._drawn())
         terms = self.learner.losses(seen)
-        self._optimizer.zero_grad()
-        # of the generator's weights alone: the discriminator is asked, not trained
-        torch.stack(list(terms.values())).sum().backward(inputs=self._weights)
-        parallel.average_gradients(self._weights)
-        self._optimizer.step()
+        # the discriminator is asked here, not trained
+        take(self._optimizer, torch.stack(list(terms.values())).sum())
         self._average.update_parameters(self.learner.generator)
         if self._judge is not None:
             terms["discriminator"] = self.learner.discriminator_loss(seen)
-            self._judge.zero_grad()
-            terms["discriminator"].backward(inputs=self._judging)
-            parallel.average_gradients(self._judging)
-            self._judge.step()
+            take(self._judge, terms["discriminator"])
         terms["cosine"] = mean_cosine(seen.found, seen.goal or seen.own).mean()
         values = parallel.mean(torch.stack([term.detach() for term in terms.values()]))
         row = dict(zip(terms, values.tolist(), strict=True))
@@ -187,8 +176,8 @@ def check_recognizers(recognizers: Sequence[Recognizer]) -> None:
             raise RecognizerError(f"{recognizer.name} is a black box: it gives no gradient to train with.")
 
 
-def _adam(learner: Learner, weights: list[torch.nn.Parameter]) -> Adam:
-    return Adam(weights, lr=learner.rate, betas=learner.betas)
+def _adam(learner: Learner, network: nn.Module) -> Adam:
+    return Adam(network.parameters(), lr=learner.rate, betas=learner.betas)
 
 
 def _averaged(average: Tensor, weights: Tensor, steps: Tensor | int) -> Tensor:

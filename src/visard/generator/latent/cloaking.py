@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.optim import Adam
 
-from visard.generator.course import CPU, Row, pictures
+from visard.generator.course import CPU, Row, pictures, take
 from visard.generator.latent.cloak import LatentCloak, LatentSettings, make_adversary, parse_latent_cloak
-from visard.generator.latent.course import LatentCourse, take
+from visard.generator.latent.course import LatentCourse
 from visard.generator.latent.disentangled import Disentangled
 from visard.generator.latent.landmarks import Landmarker
 from visard.generator.latent.losses import landmark_loss

@@ -1,15 +1,13 @@
 """What trainings in a face generator's latent space share: the generator teaches, and itself stays as it is."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
-from torch import Generator, Tensor, nn
-from torch.optim import Optimizer
+from torch import Generator, Tensor
 
-from visard.errors import SettingError
 from visard.generator import parallel
 from visard.generator.course import CPU, Course, Made, Row
 from visard.generator.latent.disentangled import framed
@@ -40,10 +38,7 @@ class LatentCourse(Course[M]):
         mixed: bool = False,
     ) -> None:
         check_recognizers(recognizers)
-        if batch % parallel.count():
-            raise SettingError(
-                f"{parallel.count()} processes cannot share a batch of {batch} evenly; set another batch."
-            )
+        parallel.check_batch(batch)
         self.generator, self.landmarks = frozen(generator, device), frozen(landmarks, device)
         self.recognizers = [recognizer.to(device) for recognizer in recognizers]
         self.batch, self.truncation, self.seed, self.device, self.mixed = batch, truncation, seed, device, mixed
@@ -72,11 +67,6 @@ class LatentCourse(Course[M]):
         """Where the points of the faces in `crops` are, (N, 51, 2), px of the canonical frame."""
         return self.landmarks.points(framed(crops, self.generator.template))
 
-    def computed(self, run: Callable[[], Tensor]) -> Tensor:
-        """What `run` gives, float32 in whatever precision it is computed."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
-            return run().float()
-
     def told(self, terms: dict[str, Tensor], rate: float, **more: float) -> Row:
         """A step's `terms`, as means over the processes, and `more`, added to the history."""
         values = parallel.mean(torch.stack([term.detach() for term in terms.values()])).tolist()
@@ -90,15 +80,6 @@ class LatentCourse(Course[M]):
             "landmarks": self.landmarks.sha256,
             "recognizers": {r.name: r.card.sha256 for r in self.recognizers},
         }
-
-
-def take(optimizer: Optimizer, loss: Tensor) -> None:
-    """One step of `optimizer` down `loss`; gradients reach the weights that it has, and no others."""
-    weights: list[nn.Parameter] = [weight for group in optimizer.param_groups for weight in group["params"]]
-    optimizer.zero_grad()
-    loss.backward(inputs=weights)
-    parallel.average_gradients(weights)
-    optimizer.step()
 
 
 H = TypeVar("H", FaceGenerator, Landmarker)

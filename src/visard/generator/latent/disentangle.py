@@ -18,9 +18,9 @@ from torch.optim import Adam
 
 from visard.errors import SettingError
 from visard.generator import parallel
-from visard.generator.course import CPU, Row, pictures
+from visard.generator.course import CPU, Row, pictures, take
 from visard.generator.crops import Crops
-from visard.generator.latent.course import LatentCourse, take
+from visard.generator.latent.course import LatentCourse
 from visard.generator.latent.disentangled import (
     Disentangled,
     DisentangleSettings,

@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from visard.errors import SettingError
 from visard.generator import parallel
-from visard.generator.course import CPU, Course, Row, pictures
+from visard.generator.course import CPU, Course, Row, pictures, take
 from visard.generator.crops import Crops
 from visard.generator.stylegan.augment import Adaptive, augmented
 from visard.generator.stylegan.faces import FaceGenerator, make_network, parse_faces
@@ -62,10 +62,7 @@ class StyleTraining(Course[FaceGenerator]):
         self, settings: StyleSettings, crops: Crops, seed: int = 0, device: torch.device = CPU, mixed: bool = False
     ) -> None:
         self.settings, self.crops, self.seed, self.device, self.mixed = settings, crops, seed, device, mixed
-        if settings.batch % parallel.count():
-            raise SettingError(
-                f"{parallel.count()} processes cannot share a batch of {settings.batch} evenly; set another batch."
-            )
+        parallel.check_batch(settings.batch)
         self.shape = Shape(crops.size, settings.base, settings.widest, settings.latent, settings.layers)
         self.network = make_network(self.shape, seed).to(device)
         with torch.random.fork_rng():
@@ -87,12 +84,12 @@ class StyleTraining(Course[FaceGenerator]):
         # what each process draws for itself, noise and augmentation, differs between them and hangs on nothing else
         self._own.manual_seed((self.seed * _STEPS + self.steps) * _PROCESSES + parallel.rank())
         terms = {"generator": generator_loss(self._judged(self._made()))}
-        self._take("generator", terms["generator"])
+        take(self.optimizers["generator"], terms["generator"])
         if self.steps % PENALTY_EVERY["path"] == 0:
             few = self._styles()[::_SHRUNK]
             penalty, length = path_length(lambda ws: self.network.synthesis(ws, self._own), few, self.length, self._own)
             self.length = parallel.mean(length)
-            self._take("generator", self.settings.path * PENALTY_EVERY["path"] * penalty)
+            take(self.optimizers["generator"], self.settings.path * PENALTY_EVERY["path"] * penalty)
         self.average.update_parameters(self.network)
 
         faces, _ = self.crops.draw(self.settings.batch, self.random)
@@ -102,10 +99,10 @@ class StyleTraining(Course[FaceGenerator]):
         # apart: their spread within the batch tells them apart
         answer = self._judged(real)
         terms["discriminator"] = discriminator_loss(answer, self._judged(made))
-        self._take("discriminator", terms["discriminator"])
+        take(self.optimizers["discriminator"], terms["discriminator"])
         if self.steps % PENALTY_EVERY["r1"] == 0:
             seen = augmented(real, self.adaptive.probability, self._own)
-            self._take("discriminator", self.r1_weight * PENALTY_EVERY["r1"] * r1(self.discriminator, seen))
+            take(self.optimizers["discriminator"], self.r1_weight * PENALTY_EVERY["r1"] * r1(self.discriminator, seen))
         answers = parallel.mean(answer.detach().sign().mean()[None])
         self.adaptive.hear(float(answers), self.settings.batch)
         values = parallel.mean(torch.stack([term.detach() for term in terms.values()])).tolist()
@@ -129,24 +126,11 @@ class StyleTraining(Course[FaceGenerator]):
 
     def _made(self) -> Tensor:
         ws = self._styles()
-        return self._computed(lambda: self.network.synthesis(ws, self._own))
+        return self.computed(lambda: self.network.synthesis(ws, self._own))
 
     def _judged(self, shown: Tensor) -> Tensor:
         seen = augmented(shown, self.adaptive.probability, self._own)
-        return self._computed(lambda: self.discriminator(seen))
-
-    def _computed(self, run: Any) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
-            out: Tensor = run().float()
-        return out
-
-    def _take(self, name: str, loss: Tensor) -> None:
-        optimizer = self.optimizers[name]
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        optimizer.zero_grad()
-        loss.backward(inputs=weights)
-        parallel.average_gradients(weights)
-        optimizer.step()
+        return self.computed(lambda: self.discriminator(seen))
 
     def _averaged(self, average: Tensor, weights: Tensor, _steps: Tensor | int) -> Tensor:
         seen = (self.steps + 1) * self.settings.batch

@@ -157,6 +157,16 @@ class Scene:
         train(course(), path, steps, watch=told)
 
     @cached_property
+    def _changed(self) -> dict[str, list[Any]]:
+        return {}
+
+    def changed(self, job: str) -> list[Any]:
+        """The surroundings of every probe's face after the job, (H, W, 3), rounded as a lossless file keeps them."""
+        if job not in self._changed:
+            self._changed[job] = _changed(self, job)
+        return self._changed[job]
+
+    @cached_property
     def crops(self) -> Tensor:
         """The probes' faces as the generator cuts them, (N, 3, s, s) in [0, 1]."""
         template = self.generator.template
@@ -209,7 +219,6 @@ def distance_rows(scene: Scene) -> list[Row]:
 
 
 def _changed(scene: Scene, job: str) -> list[Any]:
-    """The surroundings of every probe's face after the job, (H, W, 3), rounded as a lossless file keeps them."""
     identity = scene.parts[IDENTITY]
     views = scene.views("probe")
     patches = [cut(pixels, [face]) for pixels, face in views]
@@ -234,7 +243,7 @@ def _changed(scene: Scene, job: str) -> list[Any]:
 def _computed(scene: Scene, job: str) -> list[Row]:
     clean, mates = scene.views("probe"), scene.views("mate")
     names = [row["person"] for row in scene.people]
-    changed = _changed(scene, job)
+    changed = scene.changed(job)
     seen = [
         sights(pixels, face, scene.study.detector, {"as saved": CONDITIONS["as saved"]})[0]
         for pixels, (_, face) in zip(changed, clean, strict=True)
@@ -301,7 +310,7 @@ def _distances(scene: Scene) -> list[Row]:
     features = scene.parts[JURY[0]]
     clean = _features(features, scene.views("probe"))
     faces = [face for _, face in scene.views("probe")]
-    sets = {job: list(zip(_changed(scene, job), faces, strict=True)) for job in JOBS} | {MATES: scene.views("mate")}
+    sets = {job: list(zip(scene.changed(job), faces, strict=True)) for job in JOBS} | {MATES: scene.views("mate")}
     rows = []
     for name, views in sets.items():
         # of halves: subsets of all would always be the same
