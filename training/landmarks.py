@@ -99,9 +99,7 @@ def main() -> None:
             with torch.no_grad():
                 found = error(network.eval()(crops), goal).mean().item()
             network.train()
-            print(
-                step, f"loss {float(loss):.4f}, error {float(found):.4f} of the distance between the eyes", flush=True
-            )
+            print(step, f"loss {loss.item():.4f}, error {found:.4f} of the distance between the eyes", flush=True)
     write_whole(args.out, network.to_bytes(args.steps, teacher.sha256))
     seconds = time.monotonic() - begun
     print(f"{args.out}: {args.steps} steps in {seconds:.0f} s, {args.out.stat().st_size / 1e3:.0f} kB")

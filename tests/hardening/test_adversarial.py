@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from learners import made_crops, tiny_recognizer
-from visard.cloak import Method, find
+from visard.cloak import Method, dodging, find
 from visard.errors import HardeningError, SettingError, WriteError
 from visard.generator import Crops
 from visard.hardening import Material, descent, embed_faces, find_defence
@@ -63,6 +64,20 @@ def test_what_was_cloaked_beforehand_is_learned_too(base: Recognizer) -> None:
     for flip in (False, True):
         faces, others = (x.flip(3) if flip else x for x in (clean.pixels, stained))
         assert cosine(hardened, others, base, faces) > cosine(base, others, base, faces) + 0.05
+
+
+@pytest.mark.parametrize("past", [0.0, 0.5, 1.0])
+def test_some_cloaks_are_made_against_the_base(base: Recognizer, past: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    against: list[bool] = []
+
+    def watched(recognizers: Sequence[Recognizer], anchors: Sequence[Tensor]) -> Any:
+        against.append(recognizers[0] is base)
+        return dodging(recognizers, anchors)
+
+    monkeypatch.setattr(module, "dodging", watched)
+    adversarial(base, small(), **{**QUICK, "steps": 16}, past=past)
+    assert len(against) == 16
+    assert (any(against), all(against)) == (past > 0, past == 1)
 
 
 def test_the_base_stays_as_it_was_and_the_card_says_what_was_done(base: Recognizer) -> None:
@@ -190,7 +205,7 @@ def test_a_checkpoint_of_another_training_is_refused(base: Recognizer, tmp_path:
     ("settings", "sentence"),
     [
         ({"steps": 0}, "adversarial: steps, batch and attack_steps must be 1 or more."),
-        ({"saved": 1.5}, "adversarial: live and saved are shares, at most 1, got 0.5 and 1.5."),
+        ({"saved": 1.5}, "adversarial: live, past and saved are shares, at most 1, got 0.5, 0 and 1.5."),
         ({"eps": 12}, "adversarial: eps is a share of a pixel's full range"),
         ({"speed": 1}, 'adversarial has no setting "speed".'),
     ],

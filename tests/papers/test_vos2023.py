@@ -35,10 +35,10 @@ from visard.papers.vos2023.experiment import (
     arm_rows,
 )
 from visard.papers.vos2023.experiment import OBFUSCATED as OBFUSCATED_ONLY
-from visard.papers.vos2023.people import CALIBRATION, FIRST, SECOND, TRAINING, Size, groups
+from visard.papers.vos2023.people import CALIBRATION, EVERYONE, FIRST, SECOND, TRAINING, Size, groups
 from visard.recognizer import Card, Recognizer
 
-SIZE = Size(people=6, photos=2, judged=3, calibrated=8)
+SIZE = Size(people=6, photos=2, others=4, judged=3, calibrated=8)
 SMALL = Effort(SIZE, epochs=1, steps=2, fawkes={"steps": 1}, beyond={"steps": 1, "batch": 4})
 LEARNED = {
     name: (kind, 64, {"width": 4, "batch": 2, "rate": 1e-2}) for name, (kind, _, _) in experiment.LEARNED.items()
@@ -110,8 +110,12 @@ def test_four_groups_of_people_and_two_datasets(tmp_path: Path) -> None:
     crowd(tmp_path / "data" / "two", people=5, each=2, first=22)  # two of them are in the first as well
     found = groups(study(tmp_path, tmp_path / "data"), SIZE)
     people = people_of(found.photos)
+    everyone = people.pop(EVERYONE)
     assert {name: len(one) for name, one in people.items()} == {TRAINING: 6, FIRST: 3, SECOND: 3, CALIBRATION: 8}
     assert len(set.union(*people.values())) == 20  # nobody is in two
+    assert people[TRAINING] < everyone
+    assert len(everyone) == 10
+    assert not everyone & (people[FIRST] | people[SECOND] | people[CALIBRATION])
     assert not (people[TRAINING] | people[FIRST] | people[CALIBRATION]) & {f"p{i}" for i in range(22, 27)}
     assert {len([p for p, _ in found.photos[FIRST] if p == person]) for person in people[FIRST]} == {2}
     assert len(found.photos[CALIBRATION]) == 8
@@ -121,6 +125,7 @@ def test_four_groups_of_people_and_two_datasets(tmp_path: Path) -> None:
 def test_without_a_second_dataset_its_part_is_played_by_other_people(tmp_path: Path) -> None:
     found = groups(study(tmp_path, crowd(tmp_path / "data", people=24, each=3)), SIZE)
     people = people_of(found.photos)
+    people.pop(EVERYONE)
     assert len(set.union(*people.values())) == sum(map(len, people.values()))
     assert (found.second, found.apart) == ("further people of data", False)
 
@@ -134,7 +139,7 @@ def test_roles_say_who_is_trained_on(tmp_path: Path) -> None:
     (data / "meta.csv").write_text("\n".join(lines))
     trained = {line.split(",")[1] for line in lines if line.endswith("train")}
     people = people_of(groups(study(tmp_path, data), SIZE).photos)
-    assert people[TRAINING] <= trained
+    assert people[TRAINING] <= people[EVERYONE] <= trained
     assert not (people[FIRST] | people[SECOND] | people[CALIBRATION]) & trained
 
 
@@ -173,9 +178,10 @@ def test_each_arm_is_trained_on_its_kinds_of_photos(tmp_path: Path, monkeypatch:
         ("vos2023", {"arm": "both", "head": "cosface", "epochs": 1}),
         ("adversarial", SMALL.beyond),
     ]
-    for _, _, material in given:
-        assert material.clean is scene.crops[TRAINING]
-        assert material.cloaked == {"advfaces": (TRAINING, ADVFACES)}
+    for name, _, material in given:
+        group = EVERYONE if name == "adversarial" else TRAINING
+        assert material.clean is scene.crops[group]
+        assert material.cloaked == {"advfaces": (group, ADVFACES)}
     assert len({material.checkpoint for _, _, material in given}) == 5
 
 
@@ -220,7 +226,8 @@ def test_a_study_from_the_photos_to_the_report(tmp_path: Path, monkeypatch: pyte
     out = tmp_path / "out"
     assert names(out / "cloaks") == [
         *sorted(f"{group}-{method}.pt" for group in (FIRST, SECOND) for method in METHODS),
-        "advfaces.safetensors", "advfaces.training", "latent-distance.safetensors", "latent-distance.training",
+        "advfaces.safetensors", "advfaces.training", f"{EVERYONE}-{ADVFACES}.pt",
+        "latent-distance.safetensors", "latent-distance.training",
         f"{TRAINING}-{ADVFACES}.pt",
     ]  # fmt: skip
     assert {"both.pt", "clean.pt", "margin.pt", "obfuscated.pt"} <= set(names(out / "training"))

@@ -85,7 +85,7 @@ class StyleTraining(Course[FaceGenerator]):
         self._own.manual_seed((self.seed * _STEPS + self.steps) * _PROCESSES + parallel.rank())
         terms = {"generator": generator_loss(self._judged(self._made()))}
         take(self.optimizers["generator"], terms["generator"])
-        if self.steps % PENALTY_EVERY["path"] == 0:
+        if self.settings.path and self.steps % PENALTY_EVERY["path"] == 0:
             few = self._styles()[::_SHRUNK]
             penalty, length = path_length(lambda ws: self.network.synthesis(ws, self._own), few, self.length, self._own)
             self.length = parallel.mean(length)
@@ -100,7 +100,7 @@ class StyleTraining(Course[FaceGenerator]):
         answer = self._judged(real)
         terms["discriminator"] = discriminator_loss(answer, self._judged(made))
         take(self.optimizers["discriminator"], terms["discriminator"])
-        if self.steps % PENALTY_EVERY["r1"] == 0:
+        if self.r1_weight and self.steps % PENALTY_EVERY["r1"] == 0:
             seen = augmented(real, self.adaptive.probability, self._own)
             take(self.optimizers["discriminator"], self.r1_weight * PENALTY_EVERY["r1"] * r1(self.discriminator, seen))
         answers = parallel.mean(answer.detach().sign().mean()[None])

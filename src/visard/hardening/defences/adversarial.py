@@ -2,11 +2,12 @@
 
 Every step takes a batch of clean faces, half of them mirrored, and cloaks them by one method drawn at random: sign
 steps from random starts (PGD), accumulated gradients of displaced faces (momentum with input diversity), the flagship's
-structure-bounded steps, or one of the material's cloaks, which were made beforehand. Strengths are drawn too, and a
-share of the faces has been saved as JPEG. Of the clean and of the cloaked faces alike the network is asked for the
-embedding that the base has of the clean ones, and for the similarities between them (Park et al., CVPR 2019, with
-cosines in place of distances). No identity label is used: whom the base can tell apart stays apart, so clean accuracy
-holds, and people with one photo teach as much as others.
+structure-bounded steps, or one of the material's cloaks, which were made beforehand. Some are made against the base
+instead, whose cloaks are out in the world. Strengths are drawn too, and a share of the faces has been saved as JPEG. Of
+the clean and of the cloaked faces alike the network is asked for the embedding that the base has of the clean ones, and
+for the similarities between them (Park et al., CVPR 2019, with cosines in place of distances). No identity label is
+used: whom the base can tell apart stays apart, so clean accuracy holds, and people with one photo teach as much as
+others.
 
 Papers: Madry et al., "Towards deep learning models resistant to adversarial attacks", ICLR 2018, equation 2.1 (train
 on the worst faces within the budget); Goldblum et al., "Adversarially robust distillation", AAAI 2020, equation 4 (the
@@ -63,23 +64,26 @@ def adversarial(
     weight: float = 1.0,
     relation: float = 20.0,
     live: float = 0.5,
+    past: float = 0.0,
     saved: float = 0.5,
 ) -> Recognizer:
     """`steps` steps of Adam at `rate`, which falls to zero, each on `batch` faces, clean and cloaked.
 
     `live`: the share of the batches, in [0, 1], whose cloaks are made on the fly, where there are others;
-    `attack_steps` of each; `eps`: the strongest of sign steps, in [0, 1]; `saved`: the share of them that is saved as
-    JPEG. `weight` of the cloaked faces beside the clean ones, `relation` of the similarities beside the embeddings.
-    Raises ``SettingError`` for settings out of range and ``HardeningError`` when the training comes apart, or its
-    checkpoint is damaged or another's.
+    `attack_steps` of each; `past`: the share of them, in [0, 1], that is made against the base; `eps`: the strongest of
+    sign steps, in [0, 1]; `saved`: the share of them that is saved as JPEG. `weight` of the cloaked faces beside the
+    clean ones, `relation` of the similarities beside the embeddings. Raises ``SettingError`` for settings out of range
+    and ``HardeningError`` when the training comes apart, or its checkpoint is damaged or another's.
     """
     if min(steps, batch, attack_steps) < 1:
         raise SettingError("adversarial: steps, batch and attack_steps must be 1 or more.")
-    if max(live, saved) > 1:
-        raise SettingError(f"adversarial: live and saved are shares, at most 1, got {live:g} and {saved:g}.")
+    if max(live, past, saved) > 1:
+        raise SettingError(
+            f"adversarial: live, past and saved are shares, at most 1, got {live:g}, {past:g} and {saved:g}."
+        )
     settings = {
         "steps": steps, "batch": batch, "rate": rate, "eps": eps, "attack_steps": attack_steps, "weight": weight,
-        "relation": relation, "live": live, "saved": saved,
+        "relation": relation, "live": live, "past": past, "saved": saved,
     }  # fmt: skip
     methods = ", ".join([*_CLOAKS, *material.cloaked])
     facts = {"loss": f"distilled from {base.name}, clean and under cloaks of {methods}"}
@@ -126,7 +130,10 @@ class _Lesson:
         """`faces` (N, 3, s, s) in [0, 1] under a cloak of `method`, which leads away from `anchors` (N, D)."""
         settings = self.settings
         strength = _WEAKEST + (1 - _WEAKEST) * float(torch.rand((), generator=generator))
-        task = Task(Faces(faces, self.frames), dodging([self.hardened], [anchors]), self.mask, generator)
+        # no number is drawn where none is needed, so that runs without cloaks of the past stay as they were
+        past = settings["past"] and float(torch.rand((), generator=generator)) < settings["past"]
+        against = self.base if past else self.hardened
+        task = Task(Faces(faces, self.frames), dodging([against], [anchors]), self.mask, generator)
         change = find(method).cloak(task, **_CLOAKS[method](strength, settings["eps"], settings["attack_steps"]))
         cloaked = (faces + task.masked(change.detach())).clamp(0, 1)
         if float(torch.rand((), generator=generator)) < settings["saved"]:

@@ -17,7 +17,7 @@ from visard.hardening.kept import kept_cloaks
 from visard.hardening.material import SIZE
 from visard.hardening.outcome import FAR, judged, pairs_of, threshold
 from visard.papers.study import Row, Study
-from visard.papers.vos2023.people import CALIBRATION, FIRST, SECOND, TRAINING, Groups, Size, groups
+from visard.papers.vos2023.people import CALIBRATION, EVERYONE, FIRST, SECOND, TRAINING, Groups, Size, groups
 from visard.recognizer import Recognizer
 
 ADVFACES, FAWKES, LATENT = "AdvFaces", "Fawkes", "latent-distance"
@@ -108,9 +108,10 @@ class Scene:
         """The recognizer of an arm."""
         if arm == NONE:
             return self.base
-        cloaks = {"advfaces": self.cloaked(TRAINING, ADVFACES)}
+        group = EVERYONE if arm == BEYOND else TRAINING
+        cloaks = {"advfaces": self.cloaked(group, ADVFACES)}
         checkpoint = self._folder("training") / f"{arm}.pt"
-        material = Material(self.crops[TRAINING], cloaks, self.study.seed, self._said(arm), checkpoint)
+        material = Material(self.crops[group], cloaks, self.study.seed, self._said(arm), checkpoint)
         if arm == BEYOND:
             return find_defence(BEYOND).harden(self.base, material, self.effort.beyond)
         return find_defence("vos2023").harden(self.base, material, {**ARMS[arm], "epochs": self.effort.epochs})

@@ -1,4 +1,5 @@
-"""Who is trained on, who is judged on, and who gives thresholds: four groups of people, none of them in two."""
+"""Who is trained on, who is judged on, and who gives thresholds: groups of people. None of them is in two, but for
+those who are trained on, who are among everyone who may be."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,15 +14,18 @@ from visard.recognizer import people_photos
 Photos = Sequence[tuple[str, Path]]
 TRAINING, FIRST, SECOND, CALIBRATION = "training", "FRGC", "PUT", "calibration"
 """FIRST: other people of the dataset that is trained on; SECOND: people of another dataset. Named as in the paper."""
+EVERYONE = "everyone"
+"""Those who are trained on, and others with a photo each, for a defence that needs no names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many people are trained on, with how many photos each at most; `judged` of each dataset, with two photos;
-    `calibrated` with one."""
+    """How many people are trained on, with how many photos each at most; `others` at most, with one, where no names are
+    needed; `judged` of each dataset, with two photos; `calibrated` with one."""
 
     people: int
     photos: int
+    others: int
     judged: int
     calibrated: int
 
@@ -52,6 +56,7 @@ def groups(study: Study, size: Size) -> Groups:
     ranked = sorted(free)
     able = [p for p in ranked if p in learned] if learned else ranked[::2]
     training = _apart([p for p in able if len(free[p]) >= min(size.photos, 2)], size.people)
+    further = [p for p in able if p not in set(training)]
     held = [p for p in ranked if p not in set(able)]
     validation = _apart([p for p in held if len(free[p]) > 1], size.judged * (1 if second else 2))
     rest = [p for p in held if p not in set(validation)]
@@ -66,7 +71,8 @@ def groups(study: Study, size: Size) -> Groups:
         )
     return Groups(
         {
-            TRAINING: _photos(free, training, size.photos),
+            TRAINING: (known := _photos(free, training, size.photos)),
+            EVERYONE: [*known, *_photos(free, _apart(further, size.others), 1)],
             FIRST: _photos(free, shown, 2),
             SECOND: _photos(photos, elsewhere, 2),
             CALIBRATION: _photos(free, calibration, 1),

@@ -28,7 +28,7 @@ from visard.papers.vos2023.experiment import (
     Rows,
     Scene,
 )
-from visard.papers.vos2023.people import CALIBRATION, FIRST, SECOND, TRAINING
+from visard.papers.vos2023.people import CALIBRATION, EVERYONE, FIRST, SECOND, TRAINING
 
 GOAL_TRAINED, GOAL_UNSEEN, GOAL_CLEAN = 0.01, 0.10, 0.002
 """Ours, not the paper's: the rates after the hardening, and what the equal error rate of clean photos may gain."""
@@ -182,7 +182,8 @@ def stand_ins(scene: Scene) -> tuple[str, ...]:
     counted = {name: f"{len(one):,} photos of {one.count:,} people" for name, one in crops.items()}
     facts = (scene.base.card.architecture, f"trained on: {scene.base.card.training_data}")
     return (
-        f"{found.first} plays FRGC: {counted[TRAINING]} are trained on, {counted[FIRST]}, other people, are judged on.",
+        f"{found.first} plays FRGC: {counted[TRAINING]} are trained on, {counted[FIRST]}, other people, are judged on. "
+        f"The arm adversarial, which needs no names, is trained on {counted[EVERYONE]}.",
         f"{found.second} plays PUT: {counted[SECOND]}, none of them trained on.",
         introduced(scene.study, "recognizer", scene.base, *facts),
         "AdvFaces and the latent-distance model are trained here, on the training people against that recognizer, for "
