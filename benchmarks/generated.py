@@ -1,9 +1,9 @@
 """How real the faces of a generator are: KID against people that it never saw, with floors and ceilings beside it.
 
-The features of KID are embeddings of recognizers, scaled to unit variance, in place of Inception's, whose weights are
-on no machine of ours: such figures compare with one another, not with those of papers. Real faces are cut and reduced
-as the generator's are. "found": the share in which the detector finds a face, enlarged twice; "nearest": the
-cosine to the most similar training face, mean and highest, by the first recognizer: 1 would be a copy.
+The features of KID are embeddings of recognizers, scaled to unit variance: such figures compare with one another, not
+with those of papers. Where the weights of Inception-V3 are in visard's folder, KID by its features too. Real faces are
+cut and reduced as the generator's are. "found": the share in which the detector finds a face, enlarged twice;
+"nearest": the cosine to the most similar training face, mean and highest, by the first recognizer: 1 would be a copy.
 
     python benchmarks/generated.py --generator stylegan.safetensors --count 1000 --sheet sheet.png
 """
@@ -11,6 +11,8 @@ cosine to the most similar training face, mean and highest, by the first recogni
 import argparse
 import csv
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,6 +29,8 @@ from visard.generator.course import pictures as side_by_side
 from visard.generator.learner import frames_in
 from visard.generator.stylegan import FaceGenerator, load_faces
 from visard.measure import kid
+from visard.measure.inception import inception_features
+from visard.pipeline.bench import inception_network
 from visard.recognizer import Recognizer
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))
@@ -50,7 +54,7 @@ def spread(paths: list[Path], count: int) -> list[Path]:
     return paths[:: max(1, len(paths) // count)][:count]
 
 
-def features(recognizer: Recognizer, crops: Tensor, made: FaceGenerator) -> Tensor:
+def embeddings(recognizer: Recognizer, made: FaceGenerator, crops: Tensor) -> Tensor:
     """Embeddings (N, D) of crops, each number of unit variance."""
     framed = [Faces(part, frames_in(made.template, len(part))) for part in crops.split(BATCH)]
     with torch.no_grad():
@@ -96,18 +100,21 @@ def main() -> None:
             sets[f"made, truncation {cut:g}"] = torch.cat([made.faces(part) for part in w.split(BATCH)])
     sets |= {name: blurred(test, sigma) for name, sigma in CLASSICAL.items()}
     networks = recognizers(args.recognizers)
-    references = {r.name: features(r, test, made) for r in networks}
-    known = features(networks[0], train, made)
+    features: dict[str, Callable[[Tensor], Tensor]] = {r.name: partial(embeddings, r, made) for r in networks}
+    if inception := inception_network():
+        features[f"Inception-V3 ({inception.variant})"] = partial(inception_features, inception)
+    references = [of(test) for of in features.values()]
+    known = embeddings(networks[0], made, train)
     body = []
     for name, crops in sets.items():
-        seen = {r.name: features(r, crops, made) for r in networks}
-        values = [kid(seen[r.name].numpy(), references[r.name].numpy()) for r in networks]
-        first = seen[networks[0].name]
+        seen = [of(crops) for of in features.values()]
+        values = [kid(some.numpy(), others.numpy()) for some, others in zip(seen, references, strict=True)]
+        first = seen[0]
         nearest = (first @ known.T / first.shape[1]).amax(dim=1)
         near = "" if crops is train else f"{float(nearest.mean()):.2f}, {float(nearest.max()):.2f}"
         body.append([name, *(f"{1000 * v.value:.1f}" for v in values), f"{found(crops[:100]):.0%}", near])
     print(f"{args.generator.name}: {made.steps} steps, {made.size} px; {len(test)} test faces, KID x 1000")
-    table(["against test faces", *(r.name for r in networks), "found", "nearest"], body)
+    table(["against test faces", *features, "found", "nearest"], body)
     if args.sheet:
         with torch.no_grad():
             faces = made.faces(made.nearer(drawn[:32], 0.7))

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from learners import tiny_recognizer
 from visard.cloak import embed
-from visard.generator import window
+from visard.generator import Crops, window
 from visard.generator.latent import (
     Disentangled,
     DisentangleSettings,
@@ -49,17 +49,19 @@ def tiny_landmarks(seed: int = 0) -> Landmarker:
     return Landmarker(network.eval().requires_grad_(requires_grad=False), window(64), f"made {seed}")
 
 
-def start_disentangling(seed: int = 0, **settings: Any) -> DisentangleTraining:
-    """A training of a second or two; a keyword overrides one of its settings."""
+def start_disentangling(seed: int = 0, crops: Crops | None = None, **settings: Any) -> DisentangleTraining:
+    """A training of a second or two, on photos too where there are `crops`; a keyword overrides one of its settings."""
     given = DisentangleSettings(**{"width": 4, "expression": 8, "batch": 4, **PACE, **WEIGHTS, **settings})
-    return DisentangleTraining(given, tiny_generator(), observer(1), tiny_landmarks(), seed)
+    return DisentangleTraining(given, tiny_generator(), observer(1), tiny_landmarks(), seed, crops=crops)
 
 
-def start_cloaking(disentangled: Disentangled, seed: int = 0, **settings: Any) -> LatentCloakTraining:
+def start_cloaking(
+    disentangled: Disentangled, seed: int = 0, crops: Crops | None = None, **settings: Any
+) -> LatentCloakTraining:
     """Against two recognizers, neither of which tells who is who."""
     given = LatentSettings(**{"delta": 1.0, "batch": 4, "rate": 1e-2, **settings})
     against = [observer(2), observer(3)]
-    return LatentCloakTraining(given, disentangled, against, tiny_landmarks(), seed)
+    return LatentCloakTraining(given, disentangled, against, tiny_landmarks(), seed, crops=crops)
 
 
 def strangers(count: int = 24, seed: int = 7) -> Tensor:

@@ -4,7 +4,7 @@ Its faces are the aligned ones of role `train`, the synthetic ones, and their mi
 each; the student sees them turned, displaced, enlarged and relit anew at each step. The error is told on people kept
 apart, as a share of the distance between the eyes' centers. Runs are seeded.
 
-    python training/landmarks.py --data ROOT/data --teacher pfld_68.onnx --out landmarks.safetensors --steps 20000
+    python training/landmarks.py --data ROOT/data --teacher pfld_68.onnx --out landmarks.safetensors
 """
 
 import argparse
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="ONNX file of a network of 68 points")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--faces", type=int, default=1_000_000, help="so many of them at most")
-    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_flush_denormal(True)

@@ -57,7 +57,7 @@ def test_the_help_names_all_settings() -> None:
     for before, settings in (
         ("(--data); settings", StyleSettings),
         ("for visard swap too; settings", DisentangleSettings),
-        ("(--disentangled, --recognizer); settings", LatentSettings),
+        ("and photos with --data); settings", LatentSettings),
     ):
         assert f"{before} {', '.join(field.name for field in fields(settings))}." in words
 
@@ -168,8 +168,8 @@ def test_a_swap(three: list[str], visard: Run, portrait: Path, tmp_path: Path) -
         (("disentangle", "--size", "128", "--recognizer", "blind"), "--size goes with --data; give that too"),
         (("disentangle", "--generator", "x.safetensors"), "visard train disentangle needs --recognizer too."),
         (
-            ("latent-cloak", "--data", "people", "--size", "64", "--recognizer", "blind"),
-            "visard train latent-cloak has no use for --data and --size; leave that out.",
+            ("latent-cloak", "--generator", "x.safetensors", "--recognizer", "blind"),
+            "visard train latent-cloak has no use for --generator; leave that out.",
         ),
         (
             ("disentangle", "--generator", "x.safetensors", "--recognizer", "blind,sharp"),
@@ -186,7 +186,7 @@ def test_a_swap(three: list[str], visard: Run, portrait: Path, tmp_path: Path) -
         ),
         (
             ("latent-cloak", "--disentangled", "x.safetensors", "--recognizer", "blind", "--detector", "dlib"),
-            "visard train latent-cloak has no use for --detector; leave that out.",
+            "--detector goes with --data; give that too",
         ),
         (("latent-cloak", "--disentangled", "x.safetensors"), "visard train latent-cloak needs --recognizer too."),
         (

@@ -19,11 +19,11 @@ from visard.face.template import CANONICAL_POINTS
 from visard.generator import window
 from visard.generator.latent import LandmarkNetwork, load_landmarks, onnx_landmarks, shipped_landmarks
 from visard.generator.latent.cloak import make_adversary
-from visard.generator.latent.inception import OUTPUTS, Inception
 from visard.generator.latent.losses import identity_loss, landmark_loss, ms_ssim_to, reconstruction_loss
 from visard.generator.latent.networks import Disentangler, Expression, Judge, Mapper
 from visard.generator.learner import frames_in
 from visard.measure import ms_ssim, ssim
+from visard.measure.inception import OUTPUTS
 
 
 def widths(network: nn.Module) -> list[int]:
@@ -46,27 +46,6 @@ def test_the_published_widths() -> None:
     for network in (Mapper(8, 8, torch.zeros(8)), Judge(8), make_adversary(8, 1.0, 0)):
         slopes = [layer.negative_slope for layer in network.modules() if isinstance(layer, nn.LeakyReLU)]
         assert slopes == [0.2] * 3
-
-
-def test_inception_is_the_published_one() -> None:
-    """Of torchvision's 27,161,264 parameters, less those of its two heads; a few of its names and shapes."""
-    network = Inception()
-    assert sum(p.numel() for p in network.parameters()) == 27_161_264 - 3_326_696 - 2_049_000
-    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    assert shapes["Conv2d_4a_3x3.conv.weight"] == (192, 80, 3, 3)
-    assert shapes["Mixed_5c.branch_pool.conv.weight"] == (64, 256, 1, 1)
-    assert shapes["Mixed_6c.branch7x7dbl_4.conv.weight"] == (160, 160, 7, 1)
-    assert shapes["Mixed_7a.branch7x7x3_4.bn.running_var"] == (192,)
-    assert shapes["Mixed_7c.branch3x3dbl_3b.conv.weight"] == (384, 384, 3, 1)
-    # table 1 of the paper: 35, 17 and 8 px
-    sides: dict[str, tuple[int, ...]] = {}
-    for name in ("Mixed_5d", "Mixed_6e", "Mixed_7c"):
-        network.get_submodule(name).register_forward_hook(
-            lambda _module, _given, out, name=name: sides.update({name: tuple(out.shape[1:])})
-        )
-    with torch.no_grad():
-        assert network.eval()(torch.rand(1, 3, 32, 32)).shape == (1, OUTPUTS)
-    assert sides == {"Mixed_5d": (288, 35, 35), "Mixed_6e": (768, 17, 17), "Mixed_7c": (2048, 8, 8)}
 
 
 @pytest.mark.parametrize("side", [16, 32, 64, 112])

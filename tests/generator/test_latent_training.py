@@ -8,7 +8,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from latents import codes, observer, start_cloaking, start_disentangling, strangers, tiny_generator, tiny_landmarks
+from latents import (
+    SHAPE,
+    codes,
+    observer,
+    start_cloaking,
+    start_disentangling,
+    strangers,
+    tiny_generator,
+    tiny_landmarks,
+)
+from learners import made_crops
 from visard.errors import CloakError, RecognizerError, SettingError
 from visard.generator import train
 from visard.generator.latent import (
@@ -18,10 +28,10 @@ from visard.generator.latent import (
     LatentCloak,
     LatentCloakTraining,
     LatentSettings,
-    inception,
 )
 from visard.generator.latent.disentangle import CROSS_EVERY
 from visard.generator.latent.losses import identity_loss, reconstruction_loss
+from visard.measure import inception
 
 Training = DisentangleTraining | LatentCloakTraining
 
@@ -104,11 +114,31 @@ def test_every_third_step_is_of_two_faces(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_cloak_is_taught_with_each_face_itself(disentangled: Disentangled) -> None:
     training = start_cloaking(disentangled)
-    w = training.drawn()
-    faces, found = training.found(w)
-    torch.testing.assert_close(faces, training.generator.faces(w))
+    faces = training.faces(training.drawn())
+    found = training.found(faces)
     torch.testing.assert_close(found, disentangled.latent(faces, faces))
     assert not found.requires_grad
+
+
+def test_every_other_step_with_one_face_is_on_photos(
+    disentangled: Disentangled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crops = made_crops(size=SHAPE.size)
+    for training, wanted in (
+        (start_disentangling(crops=crops), [1, 4]),
+        (start_cloaking(disentangled, crops=crops), [1, 3, 5]),
+    ):
+        seen: list[int] = []
+        monkeypatch.setattr(training, "photos", lambda t=training, s=seen: s.append(t.steps) or type(t).photos(t))
+        for _ in range(6):
+            training.step()
+        assert seen == wanted
+        assert training.record()["faces"] == crops.sha256()
+        photos = type(training).photos(training)
+        alike = (photos[:, None] - crops.pixels / 255).abs().amax(dim=(2, 3, 4)).amin(dim=1)
+        assert float(alike.max()) < 1e-6 or float((photos.flip(3)[:, None] - crops.pixels / 255).abs().min()) < 1e-6
+    with pytest.raises(SettingError, match=f"give --size {SHAPE.size}"):
+        start_cloaking(disentangled, crops=made_crops(size=64))
 
 
 def test_truncation_draws_plainer_faces() -> None:
@@ -184,6 +214,23 @@ def test_recognizers_take_strangers_for_others(cloak: LatentCloak) -> None:
     rows = [training.step() for _ in range(2)]
     assert torch.equal(training.made().made(crops), plain)
     assert rows[0]["cosine"] > 0.5
+
+
+def test_an_added_cloak_keeps_the_photo_but_for_what_it_changes(disentangled: Disentangled) -> None:
+    crops = strangers()
+    still = start_cloaking(disentangled, delta=0.0, added=True).made()
+    torch.testing.assert_close(still.made(crops), crops)
+    training = start_cloaking(disentangled, added=True)
+    rows = [training.step() for _ in range(25)]
+    cloak = training.made()
+    with torch.no_grad():
+        w = disentangled.latent(crops, crops)
+        change = disentangled.generator.faces(cloak.adversary(w)) - disentangled.generator.faces(w)
+        made = cloak.made(crops)
+        torch.testing.assert_close(made, (crops + change).clamp(0, 1), atol=1e-3, rtol=0)
+        for seed in (2, 3):
+            assert float((codes(seed, made) * codes(seed, crops)).sum(dim=1).mean()) < 0.9
+    assert rows[-1]["cosine"] < rows[0]["cosine"] - 0.1
 
 
 # going on

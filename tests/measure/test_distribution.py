@@ -66,6 +66,7 @@ def test_fid_of_few_pictures_is_refused() -> None:
     with pytest.raises(MeasureError, match=r"at least 5,000 .* got 4,999: take kid, or allow_few=True"):
         fid(features, features[1:])
     assert fid(features, features[1:], allow_few=True) < 1e-3
+    assert fid(features, features) == pytest.approx(0, abs=1e-9)
     with pytest.raises(MeasureError, match="at least 2 samples"):
         fid(features, features[:1], allow_few=True)
 

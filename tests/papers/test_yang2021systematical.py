@@ -11,14 +11,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crowd import crowd
+from latents import tiny_landmarks
+from visard.audit.sight import quality_crop
 from visard.errors import AuditError, SettingError
 from visard.face import aligned_crop
+from visard.generator.latent import shipped_landmarks
 from visard.generator.stylegan import FaceGenerator, Shape, make_network
+from visard.measure import kid
 from visard.papers import find_paper, yang2021systematical
 from visard.papers.report import run_study
 from visard.papers.rows import column, where
 from visard.papers.study import Study
 from visard.papers.yang2021systematical.experiment import (
+    ADDED,
     CLOAKS,
     IDENTITY,
     JOBS,
@@ -36,6 +41,7 @@ from visard.papers.yang2021systematical.experiment import (
     distance_rows,
     job_rows,
 )
+from visard.papers.yang2021systematical.tables import doubts
 from visard.recognizer import Card, Recognizer, Threshold
 
 SMALL = Effort(people=4, steps=(2, 2), disentangle={"width": 4, "expression": 4, "batch": 2}, mapper={"batch": 2})
@@ -71,6 +77,16 @@ def generator() -> FaceGenerator:
     return FaceGenerator(make_network(Shape(64, 256, 8, 8, 2), 0).eval(), {}, 5, 7, 0, sha256="made")
 
 
+class Blots(nn.Module):
+    """In place of Inception-V3: features that see colors only."""
+
+    variant = "FID"
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        assert pictures.shape[1:] == (3, 160, 160)
+        return F.adaptive_avg_pool2d(pictures, 2).flatten(1)
+
+
 def study(folder: Path, people: int = 6, **changes: Any) -> Study:
     data = folder / "data"
     if not data.is_dir():
@@ -92,7 +108,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_print_and_its_errata() -> None:
     printed = dict(find_paper("yang2021systematical").printed)
     assert len(printed) == 12
-    assert {row for _, row, _ in printed} == set(CLOAKS)
+    assert {row for _, row, _ in printed} == set(CLOAKS) - {ADDED}
     place = ("de-identification", MAPPER)
     assert printed[(*place, "similarity")] == 0.531
     similar, visible = yang2021systematical.PAPER.errata
@@ -109,9 +125,10 @@ def test_too_few_people_are_refused(tmp_path: Path) -> None:
 
 def test_displacement_is_none_of_the_same_face_and_a_shift_in_distances_of_the_eyes(tmp_path: Path) -> None:
     views = scene(tmp_path).views("probe")
-    assert displacement(views, views).max() == 0
+    landmarks = shipped_landmarks()
+    assert displacement(landmarks, views, views).max() == 0
     moved = [(pixels, face.moved(shift=(3.0, 0.0))) for pixels, face in views]
-    assert displacement(moved, views).min() > 0
+    assert displacement(landmarks, moved, views).min() > 0
 
 
 def test_every_job_changes_what_it_should(tmp_path: Path) -> None:
@@ -143,6 +160,32 @@ def test_distances_are_least_between_photos_of_the_same_people(tmp_path: Path) -
     assert set(found) == {*JOBS, "mates"}
     assert np.isfinite(list(found.values())).all()
     assert found["mates"] < found[STRANGER]
+
+
+def test_distances_by_features_of_inception(tmp_path: Path) -> None:
+    by_embeddings = distance_rows(scene(tmp_path))
+    made = replace(scene(tmp_path), inception=Blots())
+    rows = distance_rows(made)
+    crops = [np.stack([quality_crop(*view) for view in made.views(kind)]) for kind in ("mate", "probe")]
+    # the order of the features does not matter
+    mates, probes = (crop.reshape(4, 2, 80, 2, 80, 3).mean(axis=(2, 4)).reshape(4, -1) for crop in crops)
+    (row,) = where(rows, job="mates")
+    assert (row["kid"], row["error"]) == pytest.approx(kid(mates, probes, subset_size=2), rel=1e-3)
+    assert row["n"] == 4
+    assert "the weights of published FIDs" in doubts(made, rows)[0]
+    assert "embeddings" not in doubts(made, rows)[0]
+    assert "embeddings of juror 1 in place of Inception's features" in doubts(scene(tmp_path), by_embeddings)[0]
+    assert distance_rows(scene(tmp_path)) == by_embeddings  # those of the one are not taken for the other's
+
+
+def test_who_judges_where_landmarks_are(tmp_path: Path) -> None:
+    plain = scene(tmp_path)
+    assert "the network that also places another person's face" in doubts(plain, distance_rows(plain))[1]
+    judged = replace(plain, landmarks=tiny_landmarks())
+    assert "had no part in what was made" in doubts(judged, distance_rows(plain))[1]
+    (before, *_), (after, *_) = (where(job_rows(one, LARGE_STEP), part=IDENTITY) for one in (plain, judged))
+    assert before.pop("moved") != after.pop("moved")
+    assert before == after
 
 
 @pytest.mark.usefixtures("small")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from crowd import at, crowd, juror, protected
@@ -19,12 +20,13 @@ from visard.audit.sight import CONDITIONS
 from visard.cli.arguments import settings
 from visard.cloak import find
 from visard.cloak.methods.lowkey import LPIPS_FILE
-from visard.errors import AuditError, CalibrationError, PhotoError, SettingError
+from visard.errors import AuditError, CalibrationError, PhotoError, SettingError, WeightsError
 from visard.face import aligned_crop
 from visard.measure import clopper_pearson
+from visard.measure.inception import OUTPUTS, Inception
 from visard.measure.perceptual import LPIPS
 from visard.pipeline import batch
-from visard.pipeline.bench import Bench, Result, Run, lens, run_bench
+from visard.pipeline.bench import Bench, Result, Run, inception_network, lens, run_bench
 from visard.pipeline.bench_report import (
     conditions,
     difference,
@@ -377,6 +379,22 @@ def test_lpips_where_its_weights_are(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "LPIPS" in headline(results, FMR).header
     assert "pareto-lpips" in figures(results, FMR)
     assert [r["lpips"] for r in rows(*results) if r["condition"] == "as saved"] == pytest.approx([*same, *noisy])
+
+
+def test_inception_where_its_weights_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISARD_HOME", str(tmp_path))
+    assert inception_network() is None
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in Inception("FID").state_dict().items()}
+    # of expanded tensors a file holds one number
+    weights = {name: torch.zeros(()).expand(shape) for name, shape in (shapes | {"fc.weight": (1008, OUTPUTS)}).items()}
+    torch.save(weights, tmp_path / "inception-v3.pth")
+    found = inception_network()
+    assert found is not None
+    assert found.variant == "FID"
+    (tmp_path / "inception-v3.safetensors").write_bytes(b"none")
+    with pytest.raises(WeightsError, match=r"inception-v3\.safetensors is no safetensors file"):
+        inception_network()
 
 
 # what cannot be compared

@@ -128,7 +128,7 @@ def _latent_begin(of: Sources) -> Course[LatentCloak]:
     given = of.files.get("--disentangled")
     disentangled = shipped_disentangled() if given is None else load_disentangled(given)
     return LatentCloakTraining(
-        of.settings, disentangled, of.recognizers, shipped_landmarks(), of.seed, of.device, of.mixed
+        of.settings, disentangled, of.recognizers, shipped_landmarks(), of.seed, of.device, of.mixed, of.crops
     )
 
 
@@ -158,9 +158,10 @@ KINDS = {
     ),
     "latent-cloak": Kind(
         frozenset({"--recognizer"}),
-        frozenset({"--disentangled"}),
+        PHOTOS | {"--data", "--disentangled"},
         partial(_chosen, "latent-cloak", LatentSettings),
         _latent_begin,
         _latent_says,
+        64,
     ),
 }

@@ -1,7 +1,7 @@
 """Faces in photos: detectors, landmarks, templates, the warp photo -> aligned face, patches."""
 
 from visard.face.blend import FACE, blend, membrane
-from visard.face.crop import from_template, to_template
+from visard.face.crop import after, fitting, from_template, to_template
 from visard.face.detect import (
     aligned_crop,
     box_landmarks,
@@ -28,6 +28,7 @@ __all__ = [
     "Pixels",
     "Shape",
     "Template",
+    "after",
     "aligned_crop",
     "blend",
     "box_landmarks",
@@ -35,6 +36,7 @@ __all__ = [
     "dlib_hog",
     "face_mask",
     "find_again",
+    "fitting",
     "from_template",
     "hull_mask",
     "membrane",

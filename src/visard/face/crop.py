@@ -10,10 +10,20 @@ from visard.face.warp import warp
 def to_template(pictures: Tensor, frames: Tensor, template: Template) -> Tensor:
     """`pictures` (N, C, H, W), warped to the crops of `template` (N, C, h, w); `frames` (N, 2, 3) canonical frame ->
     pixel."""
-    to_canonical = frames.new_tensor(template.to_canonical)
-    linear = frames[:, :, :2] @ to_canonical[:, :2]
-    offset = frames[:, :, :2] @ to_canonical[:, 2:] + frames[:, :, 2:]
-    return warp(pictures, torch.cat([linear, offset], dim=2), template.size)
+    return warp(pictures, after(frames, frames.new_tensor(template.to_canonical)), template.size)
+
+
+def after(outer: Tensor, inner: Tensor) -> Tensor:
+    """The affine maps (N, 2, 3) that apply `inner` (..., 2, 3) first and `outer` (N, 2, 3) to its result."""
+    linear, offset = outer[:, :, :2] @ inner[..., :2], outer[:, :, :2] @ inner[..., 2:] + outer[:, :, 2:]
+    return torch.cat([linear, offset], dim=2)
+
+
+def fitting(points: Tensor, wanted: Tensor) -> Tensor:
+    """The affine maps (N, 2, 3) that take `points` (N, P, 2) nearest to `wanted` (N, P, 2), by least squares."""
+    whole = torch.cat([points, torch.ones_like(points[:, :, :1])], dim=2)
+    solution: Tensor = torch.linalg.lstsq(whole, wanted).solution
+    return solution.mT
 
 
 def from_template(crops: Tensor, frames: Tensor, template: Template, size: tuple[int, int]) -> Tensor:

@@ -1,6 +1,7 @@
 """Measures: pure functions of arrays, numpy or torch. They load no model and read no file.
 
-LPIPS, which needs torch and published weights, is in ``visard.measure.perceptual``.
+LPIPS and the features that FID compares, which need torch and published weights, are in ``visard.measure.perceptual``
+and ``visard.measure.inception``.
 """
 
 from visard.measure.curves import Det, ErrorCurves, Roc, det, eer, eer_vos, error_curves, roc

@@ -3,16 +3,14 @@
 Not imported by ``visard.measure`` itself, which needs no torch.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from visard.errors import MeasureError, WeightsError
+from visard.errors import MeasureError
+from visard.measure._weights import read_weights, taken
 
 LEAST = 35  # px: a smaller picture does not reach the last layer
 
@@ -87,16 +85,17 @@ def load_lpips(backbone: Path, lin: Path | None = None) -> LPIPS:
     safetensors file that holds both sets of names. Nothing is unpickled but tensors. Raises ``WeightsError`` for
     missing names and other shapes.
     """
-    weights = _read(backbone) if lin is None else {**_read(backbone), **_read(lin)}
+    weights = read_weights(backbone) if lin is None else {**read_weights(backbone), **read_weights(lin)}
+    alexnet, linear = (backbone, "torchvision's AlexNet"), (lin or backbone, "LPIPS v0.1 for AlexNet")
     model = LPIPS()
     state = {}
     for layer, conv in enumerate(_CONVS):
-        for ours, theirs in (
-            (f"convs.{layer}.weight", f"features.{conv.place}.weight"),
-            (f"convs.{layer}.bias", f"features.{conv.place}.bias"),
-            (f"lins.{layer}.weight", f"lin{layer}.model.1.weight"),
+        for ours, theirs, source in (
+            (f"convs.{layer}.weight", f"features.{conv.place}.weight", alexnet),
+            (f"convs.{layer}.bias", f"features.{conv.place}.bias", alexnet),
+            (f"lins.{layer}.weight", f"lin{layer}.model.1.weight", linear),
         ):
-            state[ours] = _taken(weights, theirs, model.get_parameter(ours).shape, backbone, lin)
+            state[ours] = taken(weights, theirs, model.get_parameter(ours).shape, *source)
     model.load_state_dict(state)
     return model.eval()
 
@@ -104,34 +103,3 @@ def load_lpips(backbone: Path, lin: Path | None = None) -> LPIPS:
 def _unit(features: Tensor) -> Tensor:
     """`features` (N, C, H, W) with unit length over channels; where all are 0 they stay so, with gradient 0."""
     return features / (features.square().sum(dim=1, keepdim=True) + 1e-16).sqrt()
-
-
-def _taken(weights: Mapping[str, Tensor], name: str, shape: torch.Size, backbone: Path, lin: Path | None) -> Tensor:
-    path = backbone if lin is None or name.startswith("features") else lin
-    if name not in weights:
-        wanted = "torchvision's AlexNet" if name.startswith("features") else "LPIPS v0.1 for AlexNet"
-        raise WeightsError(f"{path} has no {name}: give the weights of {wanted}.")
-    value = weights[name]
-    if value.shape != shape:
-        raise WeightsError(f"{name} of {path} has the shape {tuple(value.shape)}, AlexNet's is {tuple(shape)}.")
-    if not value.isfinite().all():
-        raise WeightsError(f"{name} of {path} holds NaN or infinite values: get the file anew.")
-    return value.float()
-
-
-def _read(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of a file by their names."""
-    if not path.is_file():
-        raise WeightsError(f"There is no file {path}.")
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise WeightsError(f"{path} is no safetensors file: {error}.") from error
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise WeightsError(f"{path} is no state dict that torch reads safely: get the file anew.") from error
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise WeightsError(f"{path} holds no state dict: save the model's state_dict(), not the model.")
-    return found

@@ -15,8 +15,21 @@ from visard.cloak import Method, Task, find
 from visard.cloak.geometry import frames_of
 from visard.cloak.method import Learned
 from visard.errors import CloakError, NoFaceError
-from visard.face import FACE, Detector, Template, blend, cut, face_mask, from_template, hull_mask, membrane, to_template
-from visard.generator.latent import Disentangled, shipped_disentangled, shipped_landmarks
+from visard.face import (
+    FACE,
+    Detector,
+    Template,
+    after,
+    blend,
+    cut,
+    face_mask,
+    fitting,
+    from_template,
+    hull_mask,
+    membrane,
+    to_template,
+)
+from visard.generator.latent import Disentangled, framed, shipped_disentangled, shipped_landmarks
 from visard.pipeline.plan import Plan, Selection
 from visard.pipeline.protect import Outcome, changed, finish, open_photo
 from visard.recognizer import Recognizer
@@ -64,8 +77,8 @@ def person(made: Disentangled) -> Method:
 def replacing(source: Source, template: Template, name: str = PERSON, paper: str = "Yang et al. 2021") -> Method:
     """The method that puts what `source` makes of a face's crop, cut by `template`, in the place of the face.
 
-    The crop is brought back into the photo at the photo's own resolution, and blended between and around the landmarks
-    of the face that was there: its outline, which tells the pose, stays. Gray photos stay gray.
+    The crop is brought back into the photo at the photo's own resolution, so that its landmarks lie where those of the
+    face were, and blended between and around them: hair and outline, which tell the pose, stay. Gray photos stay gray.
     """
 
     def run(task: Task) -> Tensor:
@@ -76,11 +89,13 @@ def replacing(source: Source, template: Template, name: str = PERSON, paper: str
         crops = to_template(whole, frames, template).clamp(0, 1).expand(-1, 3, -1, -1)
         with torch.no_grad():
             made = source(crops, task.generator).clamp(0, 1)
+        landmarks = shipped_landmarks()
+        points = landmarks.points(task.faces._replace(pixels=whole))
+        placed = after(frames, fitting(landmarks.points(framed(made, template)), points))
         if pixels.shape[1] == 1:
             made = made.mean(dim=1, keepdim=True)
-        back = from_template(made, frames, template, (size[0], size[1]))
-        inside = from_template(torch.ones_like(made[:, :1]), frames, template, (size[0], size[1])) > _INSIDE
-        points = shipped_landmarks().points(task.faces._replace(pixels=whole))
+        back = from_template(made, placed, template, (size[0], size[1]))
+        inside = from_template(torch.ones_like(made[:, :1]), placed, template, (size[0], size[1])) > _INSIDE
         mask = face_mask(frames, size[0], FACE) * hull_mask(frames, size[0], points, _REACH, _FADE)
         delta = task.in_range(blend(pixels, back, mask, inside & shown) - pixels)
         task.heard(1, delta)

@@ -18,6 +18,8 @@ from visard.audit.trials import Array
 from visard.cloak import Method
 from visard.cloak.methods.lowkey import LPIPS_FILE
 from visard.errors import AuditError, SettingError
+from visard.generator.latent import Landmarker, onnx_landmarks, shipped_landmarks
+from visard.measure.inception import Inception, load_inception
 from visard.measure.perceptual import LPIPS, load_lpips
 from visard.pipeline.batch import LEDGER, protect_all
 from visard.pipeline.plan import Plan
@@ -29,6 +31,10 @@ PROTECTED = "protected"
 
 LOOKS = ".looks"
 """Where it keeps what the jury saw: templates of faces, so not for longer than the bench takes."""
+
+LANDMARKS_FILE = "landmarks-68.onnx"
+INCEPTION_FILES = ("inception-v3.safetensors", "inception-v3.pth")
+"""In visard's folder (``$VISARD_HOME``), the first that is there: what ``measure.inception.load_inception`` reads."""
 
 Watch = Callable[[str, float, float], None]
 
@@ -127,6 +133,20 @@ def lpips_network() -> LPIPS | None:
     """The network of LPIPS, where its weights are in visard's folder."""
     path = home() / LPIPS_FILE
     return load_lpips(path) if path.is_file() else None
+
+
+def inception_network() -> Inception | None:
+    """The network whose features FID compares, where its weights are in visard's folder."""
+    for name in INCEPTION_FILES:
+        if (path := home() / name).is_file():
+            return load_inception(path)
+    return None
+
+
+def landmark_network() -> Landmarker:
+    """PFLD, or another of 68 points, where its file is in visard's folder; else the one that comes with visard."""
+    path = home() / LANDMARKS_FILE
+    return onnx_landmarks(path) if path.is_file() else shipped_landmarks()
 
 
 def lens(jury: Sequence[Recognizer], detector: Any, name: str) -> Lens:

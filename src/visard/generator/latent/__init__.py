@@ -1,11 +1,12 @@
 """In a face generator's latent space: who and how told apart, and faces that recognizers take for another's."""
 
-from visard.generator.latent.cloak import LatentCloak, LatentSettings, parse_latent_cloak
+from visard.generator.latent.cloak import LatentCloak, LatentSettings, parse_latent_cloak, shipped_latent_cloak
 from visard.generator.latent.cloaking import LatentCloakTraining
 from visard.generator.latent.disentangle import DisentangleTraining
 from visard.generator.latent.disentangled import (
     Disentangled,
     DisentangleSettings,
+    framed,
     load_disentangled,
     parse_disentangled,
     shipped_disentangled,
@@ -29,6 +30,7 @@ __all__ = [
     "LatentCloak",
     "LatentCloakTraining",
     "LatentSettings",
+    "framed",
     "load_disentangled",
     "load_landmarks",
     "onnx_landmarks",
@@ -36,4 +38,5 @@ __all__ = [
     "parse_latent_cloak",
     "shipped_disentangled",
     "shipped_landmarks",
+    "shipped_latent_cloak",
 ]

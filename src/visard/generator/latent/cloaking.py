@@ -12,7 +12,8 @@ from torch import Generator, Tensor
 from torch.optim import Adam
 
 from visard.generator.course import CPU, Row, pictures, take
-from visard.generator.latent.cloak import LatentCloak, LatentSettings, make_adversary, parse_latent_cloak
+from visard.generator.crops import Crops
+from visard.generator.latent.cloak import LatentCloak, LatentSettings, cloaked, make_adversary, parse_latent_cloak
 from visard.generator.latent.course import LatentCourse
 from visard.generator.latent.disentangled import Disentangled
 from visard.generator.latent.landmarks import Landmarker
@@ -24,7 +25,8 @@ _SHOWN = 6  # faces on the sheet
 
 
 class LatentCloakTraining(LatentCourse[LatentCloak]):
-    """The training of a cloak of the faces that `disentangled` makes, against `recognizers`.
+    """The training of a cloak of the faces that `disentangled` makes, against `recognizers`; where there are photos,
+    `crops`, every other step is on them.
 
     `history`: of each step the mean "cosine" of the cloaked faces to the clean ones, and the "landmarks" term, both
     unweighed.
@@ -39,10 +41,12 @@ class LatentCloakTraining(LatentCourse[LatentCloak]):
         seed: int = 0,
         device: torch.device = CPU,
         mixed: bool = False,
+        crops: Crops | None = None,
     ) -> None:
         super().__init__(
-            disentangled.generator, recognizers, landmarks, settings.batch, settings.truncation, seed, device, mixed
-        )
+            disentangled.generator, recognizers, landmarks, settings.batch, settings.truncation, seed, device, mixed,
+            crops,
+        )  # fmt: skip
         self.settings, self._given = settings, disentangled
         self.identity = disentangled.identity.to(device)
         self.networks = copy.deepcopy(disentangled.networks).to(device)
@@ -52,8 +56,10 @@ class LatentCloakTraining(LatentCourse[LatentCloak]):
 
     def step(self) -> Row:
         """One more step of the adversary."""
-        faces, w = self.found(self.drawn())
-        made = self.faces(self.adversary(w))
+        with torch.no_grad():
+            faces = self.photos() if self.crops and self.steps % 2 else self.faces(self.drawn())
+        w = self.found(faces)
+        made = self.cloaked(faces, w)
         with torch.no_grad():
             own, points = [self.codes(r, faces) for r in self.recognizers], self.points(faces)
         terms = {
@@ -63,11 +69,15 @@ class LatentCloakTraining(LatentCourse[LatentCloak]):
         take(self.optimizer, self.settings.identity * terms["cosine"] + self.settings.landmarks * terms["landmarks"])
         return self.told(terms, self.settings.rate)
 
-    def found(self, w: Tensor) -> tuple[Tensor, Tensor]:
-        """The faces (N, 3, s, s) of `w` (N, latent), and the w that is found for them again, (N, latent)."""
+    def found(self, faces: Tensor) -> Tensor:
+        """The w (N, latent) that is found for `faces` (N, 3, s, s)."""
         with torch.no_grad():
-            faces = self.faces(w)
-            return faces, self.networks(self.codes(self.identity, faces), faces)
+            w: Tensor = self.networks(self.codes(self.identity, faces), faces)
+        return w
+
+    def cloaked(self, faces: Tensor, w: Tensor) -> Tensor:
+        """What takes the place of `faces` (N, 3, s, s), for which `w` (N, latent) was found."""
+        return cloaked(faces, w, self.adversary, self.faces, added=self.settings.added)
 
     def made(self) -> LatentCloak:
         """The cloak as far as it is trained."""
@@ -88,8 +98,9 @@ class LatentCloakTraining(LatentCourse[LatentCloak]):
         z = torch.randn(_SHOWN, self.generator.network.shape.latent, generator=Generator().manual_seed(0))
         with torch.no_grad():
             drawn = self.generator.nearer(self.generator.network.mapping(z.to(self.device)), self.truncation)
-            faces, w = self.found(drawn)
-            return pictures([faces, self.faces(w), self.faces(self.adversary(w))])
+            faces = self.faces(drawn)
+            w = self.found(faces)
+            return pictures([faces, self.faces(w), self.cloaked(faces, w)])
 
     def record(self) -> dict[str, Any]:
         kept = {"kind": "latent-cloak", "settings": asdict(self.settings), "disentangled": self._given.sha256}

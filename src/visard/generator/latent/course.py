@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Generator, Tensor
 
+from visard.errors import SettingError
 from visard.generator import parallel
 from visard.generator.course import CPU, Course, Made, Row
+from visard.generator.crops import Crops
 from visard.generator.latent.disentangled import framed
 from visard.generator.latent.landmarks import Landmarker
 from visard.generator.stylegan import FaceGenerator
@@ -20,10 +22,12 @@ M = TypeVar("M", bound=Made)
 
 
 class LatentCourse(Course[M]):
-    """A training on faces that `generator` draws, as far from their mean as `truncation` says, `batch` a step, by the
-    points of `landmarks` and the codes of `recognizers`, none of which learns.
+    """A training on faces that `generator` draws, as far from their mean as `truncation` says, `batch` a step, and on
+    the photos `crops` too, where there are some, cut as the generator's faces are; by the points of `landmarks` and
+    the codes of `recognizers`, none of which learns.
 
-    Raises ``RecognizerError`` without recognizers, or when one is a black box.
+    Raises ``RecognizerError`` without recognizers, or when one is a black box, ``SettingError`` for photos of another
+    size.
     """
 
     def __init__(
@@ -36,13 +40,16 @@ class LatentCourse(Course[M]):
         seed: int,
         device: torch.device = CPU,
         mixed: bool = False,
+        crops: Crops | None = None,
     ) -> None:
         check_recognizers(recognizers)
         parallel.check_batch(batch)
+        if crops is not None and crops.size != generator.size:
+            raise SettingError(f"The generator makes faces of {generator.size} px; give --size {generator.size}.")
         self.generator, self.landmarks = frozen(generator, device), frozen(landmarks, device)
         self.recognizers = [recognizer.to(device) for recognizer in recognizers]
         self.batch, self.truncation, self.seed, self.device, self.mixed = batch, truncation, seed, device, mixed
-        self.random = Generator().manual_seed(seed)
+        self.crops, self.random = crops, Generator().manual_seed(seed)
         self.history: list[Row] = []
 
     def drawn(self) -> Tensor:
@@ -51,6 +58,12 @@ class LatentCourse(Course[M]):
         with torch.no_grad():
             w = self.generator.network.mapping(parallel.share(z).to(self.device))
         return self.generator.nearer(w, self.truncation)
+
+    def photos(self) -> Tensor:
+        """This process's share of a batch of photos, (N, 3, s, s) in [0, 1]."""
+        assert self.crops is not None
+        faces, _ = self.crops.draw(self.batch, self.random)
+        return parallel.share(faces).to(self.device)
 
     def faces(self, w: Tensor) -> Tensor:
         """The crops (N, 3, s, s) in [0, 1] of `w` (N, latent)."""
@@ -79,6 +92,7 @@ class LatentCourse(Course[M]):
             "generator": self.generator.sha256,
             "landmarks": self.landmarks.sha256,
             "recognizers": {r.name: r.card.sha256 for r in self.recognizers},
+            "faces": None if self.crops is None else self.crops.sha256(),
         }
 
 

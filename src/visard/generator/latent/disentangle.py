@@ -57,15 +57,13 @@ class DisentangleTraining(LatentCourse[Disentangled]):
         crops: Crops | None = None,
     ) -> None:
         super().__init__(
-            generator, [identity], landmarks, settings.batch, settings.truncation, seed, device, mixed
-        )  # fmt: skip
+            generator, [identity], landmarks, settings.batch, settings.truncation, seed, device, mixed, crops
+        )
         if settings.encoder == "inception" and parallel.count() > 1:
             raise SettingError(
                 "disentangle: encoder=inception learns in one process, by the statistics of its batches."
             )
-        self.settings, self.identity, self._given, self.crops = settings, identity, generator, crops
-        if crops is not None and crops.size != generator.size:
-            raise SettingError(f"The generator makes faces of {generator.size} px; give --size {generator.size}.")
+        self.settings, self.identity, self._given = settings, identity, generator
         average = generator.network.mapping.average
         self.networks = make_disentangler(settings, identity.card.dim, average, seed).to(device)
         with torch.random.fork_rng():
@@ -82,7 +80,7 @@ class DisentangleTraining(LatentCourse[Disentangled]):
         cross = (self.steps + 1) % CROSS_EVERY == 0
         real, other = self.drawn(), self.drawn() if cross else None
         with torch.no_grad():
-            people = self._photos() if self.crops and self.steps % CROSS_EVERY == 1 else self.faces(real)
+            people = self.photos() if self.crops and self.steps % CROSS_EVERY == 1 else self.faces(real)
             expressions = people if other is None else self.faces(other)
             codes, points = self.codes(self.identity, people), self.points(expressions)
 
@@ -97,12 +95,6 @@ class DisentangleTraining(LatentCourse[Disentangled]):
         take(self.optimizers["kept"], torch.stack([weights[name] * term for name, term in kept.items()]).sum())
         kept.setdefault("reconstruction", torch.zeros((), device=self.device))
         return self.told({**terms, **kept}, self.settings.rate, cross=float(cross))
-
-    def _photos(self) -> Tensor:
-        """This process's share of a batch of photos."""
-        assert self.crops is not None
-        faces, _ = self.crops.draw(self.batch, self.random)
-        return parallel.share(faces).to(self.device)
 
     def kept(self, made: Tensor, codes: Tensor, points: Tensor, whole: Tensor | None) -> dict[str, Tensor]:
         """How far crops `made` (N, 3, s, s) are from the identity `codes` (N, D), from the landmarks `points`
@@ -134,8 +126,7 @@ class DisentangleTraining(LatentCourse[Disentangled]):
         return pictures([faces, *rows])
 
     def record(self) -> dict[str, Any]:
-        photos = None if self.crops is None else self.crops.sha256()
-        return {"kind": "disentangle", "settings": asdict(self.settings), "faces": photos, **super().record()}
+        return {"kind": "disentangle", "settings": asdict(self.settings), **super().record()}
 
     def parts(self) -> dict[str, Any]:
         return {

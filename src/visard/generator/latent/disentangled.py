@@ -14,17 +14,18 @@ from visard.cloak import Faces, embed
 from visard.errors import CardError, CloakError, SettingError
 from visard.face import Template
 from visard.generator.file import disclosed, enclosed, foreign, halves, pack, read, unpack, wholes
-from visard.generator.latent.inception import OUTPUTS, Inception
 from visard.generator.latent.networks import Disentangler, Expression
 from visard.generator.learned import needed_recognizer
 from visard.generator.learner import frames_in
 from visard.generator.stylegan import FaceGenerator
 from visard.generator.stylegan.faces import parse_faces
+from visard.measure.inception import OUTPUTS, Inception
 from visard.recognizer import Card, Recognizer, parse_card
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "disentangled.safetensors"
 _FORMAT, _WHAT = "visard disentanglement 1", "a disentanglement"
 _GENERATOR = "generator"
+_DRAWN = 8  # people, of whom one becomes the stranger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +89,20 @@ class Disentangled:
         return self.generator.faces(self.latent(people, expressions))
 
     def strangers(self, crops: Tensor, random: Generator) -> Tensor:
-        """Other people, drawn from `random`, who look as in `crops` (N, 3, s, s) in [0, 1]: crops of the same shape."""
-        return self.made(self.generator.faces(self.generator.drawn(len(crops), random)), crops)
+        """Other people, drawn from `random`, who look as in `crops` (N, 3, s, s) in [0, 1]: crops of the same shape.
+
+        They are drawn as near to the mean as those that it was taught with, and of several for each crop it is the one
+        that ``identity`` finds least like the person.
+        """
+        own = embed(self.identity, framed(crops, self.template))
+        least, found = crops.new_full((len(crops),), torch.inf), crops
+        for _ in range(_DRAWN):
+            w = self.generator.nearer(self.generator.drawn(len(crops), random), self.settings.truncation)
+            made = self.made(self.generator.faces(w), crops)
+            likeness = (embed(self.identity, framed(made, self.template)) * own).sum(dim=1)
+            found = torch.where((likeness < least)[:, None, None, None], made, found)
+            least = least.minimum(likeness)
+        return found
 
     def to_bytes(self) -> bytes:
         """Its safetensors file, in half precision."""

@@ -37,7 +37,7 @@ from visard.papers.yang2021systematical.tables import (
     stand_ins,
     stranger_table,
 )
-from visard.pipeline.bench import lpips_network
+from visard.pipeline.bench import inception_network, landmark_network, lpips_network
 from visard.recognizer.card import kin
 
 _SETTINGS = {"rate": 5e-4, "adversarial_rate": 5e-5, "judge_rate": 2e-4}
@@ -56,7 +56,9 @@ def run(study: Study) -> Findings:
                 f"{parts[part].name} and {parts[IDENTITY].name} are of one origin, so one cannot judge what the other "
                 f'made; name another with --network "{part}=NAME".'
             )
-    scene = Scene(study, QUICK if study.quick else FULL, parts, shipped_faces(), lpips_network())
+    effort = QUICK if study.quick else FULL
+    measures = lpips_network(), inception_network(), landmark_network()
+    scene = Scene(study, effort, parts, shipped_faces(), *measures)
     rows = [row for job in JOBS for row in job_rows(scene, job)]
     distances = distance_rows(scene)
     return Findings(

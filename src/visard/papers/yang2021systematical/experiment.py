@@ -1,7 +1,7 @@
 """The trainings, what every job makes of the probes, and what the recognizers see in that."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,31 +22,37 @@ from visard.generator.latent import (
     Disentangled,
     DisentangleSettings,
     DisentangleTraining,
+    Landmarker,
     LatentCloakTraining,
     LatentSettings,
     parse_disentangled,
     shipped_disentangled,
     shipped_landmarks,
+    shipped_latent_cloak,
 )
 from visard.generator.latent.cloak import LatentCloak, parse_latent_cloak
 from visard.generator.latent.losses import ms_ssim_to
 from visard.generator.stylegan import FaceGenerator
 from visard.measure import kid, ranks, ssim
+from visard.measure.inception import Inception, inception_features
 from visard.measure.perceptual import LPIPS
 from visard.papers.faces import judgeable
 from visard.papers.study import Row, Study
 from visard.pipeline import replacing
 from visard.recognizer import Recognizer
+from visard.recognizer.card import kin
 
 IDENTITY = "identity"
 JURY = ("juror 1", "juror 2")
-"""The first one's embeddings are also the features of KID."""
+"""The first one's embeddings are also the features of KID, where the weights of Inception-V3 are not there."""
 PARTS = (IDENTITY, *JURY)
 FMR = 1e-3
 
 SMALL_STEP, LARGE_STEP, MAPPER = "FGSM .03", "FGSM .1", "adversarial mapper"
+ADDED = "mapper, change added"
+"""Ours: the photo keeps what the generator cannot make."""
 RECONSTRUCTION, SWAP, STRANGER = "reconstruction", "face swap", "another person"
-CLOAKS = (SMALL_STEP, LARGE_STEP, MAPPER)
+CLOAKS = (SMALL_STEP, LARGE_STEP, MAPPER, ADDED)
 MATES = "mates"
 """Other photos of the same people: how far real photos are from one another."""
 JOBS = (*CLOAKS, RECONSTRUCTION, SWAP, STRANGER)
@@ -68,13 +74,16 @@ class Effort:
 
 @dataclass(frozen=True)
 class Scene:
-    """What does not change in a study; everything is computed when it is first asked for, and kept."""
+    """What does not change in a study; everything is computed when it is first asked for, and kept. `landmarks`: by
+    whose points expressions are compared."""
 
     study: Study
     effort: Effort
     parts: Mapping[str, Recognizer]
     generator: FaceGenerator
     lpips: LPIPS | None = None
+    inception: Inception | None = None
+    landmarks: Landmarker = field(default_factory=shipped_landmarks)
 
     @cached_property
     def people(self) -> list[Row]:
@@ -123,18 +132,29 @@ class Scene:
         except CloakError:  # its recognizer is not here
             return False
 
-    @cached_property
-    def mapper(self) -> LatentCloak:
-        """Trained here, against the recognizer that is the identity encoder."""
-        path, steps, made = self._model("mapper"), self.effort.steps[1], self.disentangled
+    def mapper(self, job: str) -> LatentCloak:
+        """Trained here, against the recognizer that is the identity encoder; with the change added, what comes with
+        visard, where that fits and the run is not a quick one."""
+        added = job == ADDED
+        if added and self.takes_shipped:
+            return shipped_latent_cloak()
+        path, steps, made = self._model("added" if added else "mapper"), self.effort.steps[1], self.disentangled
 
         def course() -> LatentCloakTraining:
-            settings = LatentSettings(**self.effort.mapper)
+            settings = LatentSettings(added=added, **self.effort.mapper)
             identity = [self.parts[IDENTITY]]
             return LatentCloakTraining(settings, made, identity, shipped_landmarks(), self.study.seed)
 
         self._trained(path, steps, course)
         return parse_latent_cloak(path.read_bytes(), str(path), self.parts[IDENTITY])
+
+    @cached_property
+    def takes_shipped(self) -> bool:
+        """Whether the mapper whose change is added is the one that comes with visard."""
+        if self.study.quick or not self._shipped_fits():
+            return False
+        makers = shipped_latent_cloak().surrogates
+        return not any(kin(self.parts[part].card, maker) for part in JURY for maker in makers)
 
     def _model(self, name: str) -> Path:
         folder = self.study.out / "models"
@@ -177,8 +197,8 @@ class Scene:
         """What does a job for these of the probes, with its settings; a swap puts the person before in their place."""
         if job in _EPS:
             return find("fgsm"), {"eps": _EPS[job]}
-        if job == MAPPER:
-            return self.mapper.method(), {}
+        if job in (MAPPER, ADDED):
+            return self.mapper(job).method(), {}
         whole, template = self.disentangled, self.disentangled.template
         sources: dict[str, Callable[[Tensor, Generator], Tensor]] = {
             RECONSTRUCTION: lambda crops, _random: whole.made(crops, crops),
@@ -210,12 +230,15 @@ def chosen_people(scene: Scene) -> list[Row]:
 
 def job_rows(scene: Scene, job: str) -> list[Row]:
     """What a job makes of every probe: a row per probe and recognizer."""
-    return scene.study.cell(job, partial(_computed, scene, job))
+    name = job if scene.landmarks is shipped_landmarks() else f"{job}, landmarks by {scene.landmarks.sha256[:8]}"
+    return scene.study.cell(name, partial(_computed, scene, job))
 
 
 def distance_rows(scene: Scene) -> list[Row]:
     """The kernel distance of each job's pictures to the probes, and of the mates, in rows by job."""
-    return scene.study.cell("distances", partial(_distances, scene))
+    inception = scene.inception
+    by = f"embeddings of {JURY[0]}" if inception is None else f"Inception-V3 ({inception.variant})"
+    return scene.study.cell(f"distances by {by}", partial(_distances, scene))
 
 
 def _changed(scene: Scene, job: str) -> list[Any]:
@@ -251,7 +274,8 @@ def _computed(scene: Scene, job: str) -> list[Row]:
     views = [one.view for one in seen]
     looks = [_look(scene, before, after) for before, after in zip(clean, changed, strict=True)]
     # where the eyes and the mouth are in the photo, whatever the detector makes of it
-    moved = displacement([(after, face) for after, (_, face) in zip(changed, clean, strict=True)], clean)
+    after = [(pixels, face) for pixels, (_, face) in zip(changed, clean, strict=True)]
+    moved = displacement(scene.landmarks, after, clean)
     rows: list[Row] = []
     for part, recognizer in scene.parts.items():
         threshold = recognizer.card.valid_thresholds.get(FMR)
@@ -289,10 +313,9 @@ def _look(scene: Scene, before: View, after: Any) -> Row:
         return {"ssim": ssim(*pair), "ms_ssim": float(ms_ssim_to(clean)(changed)), "lpips": lpips}
 
 
-def displacement(views: Sequence[View], others: Sequence[View]) -> np.ndarray[Any, Any]:
+def displacement(landmarks: Landmarker, views: Sequence[View], others: Sequence[View]) -> np.ndarray[Any, Any]:
     """How far the landmarks of faces are from those of others, means over the points, as shares of the distance of
     the eyes, (N,)."""
-    landmarks = shipped_landmarks()
     found, wanted = (torch.cat([landmarks.points(Faces(*_framed(view))) for view in some]) for some in (views, others))
     left, right = (wanted[:, eye].mean(dim=1) for eye in EYES)
     between = (left - right).norm(dim=1)
@@ -307,19 +330,22 @@ def _framed(view: View) -> tuple[Tensor, Tensor]:
 
 
 def _distances(scene: Scene) -> list[Row]:
-    features = scene.parts[JURY[0]]
-    clean = _features(features, scene.views("probe"))
+    clean = _features(scene, scene.views("probe"))
     faces = [face for _, face in scene.views("probe")]
     sets = {job: list(zip(scene.changed(job), faces, strict=True)) for job in JOBS} | {MATES: scene.views("mate")}
     rows = []
     for name, views in sets.items():
         # of halves: subsets of all would always be the same
-        found = kid(_features(features, views), clean, subset_size=max(2, len(clean) // 2))
+        found = kid(_features(scene, views), clean, subset_size=max(2, len(clean) // 2))
         rows.append({"job": name, "kid": found.value, "error": found.standard_error, "n": len(views)})
     return rows
 
 
-def _features(recognizer: Recognizer, views: Sequence[View]) -> Any:
-    """Embeddings (N, D), each number of unit variance, as the kernel expects of features."""
-    found = embed_views(recognizer, views)
+def _features(scene: Scene, views: Sequence[View]) -> Any:
+    """Inception's of the 160 px crops (N, D), or the juror's embeddings, each number of unit variance, as the kernel
+    expects of features."""
+    if scene.inception is not None:
+        crops = np.stack([quality_crop(*view) for view in views])
+        return inception_features(scene.inception, torch.from_numpy(crops).permute(0, 3, 1, 2)).numpy()
+    found = embed_views(scene.parts[JURY[0]], views)
     return (found * found.shape[1] ** 0.5).numpy()
