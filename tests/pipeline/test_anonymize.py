@@ -143,6 +143,22 @@ def test_the_same_face_gives_back_the_photo(channels: int, plan: Plans) -> None:
         np.testing.assert_array_equal(out[outside], pixels[outside])
 
 
+@pytest.mark.parametrize("shift", [(0, 7), (-6, 0)])
+def test_a_face_that_lies_elsewhere_in_its_crop_is_moved_onto_the_landmarks(
+    shift: tuple[int, int], plan: Plans
+) -> None:
+    pixels, face = astronaut(), astronaut_face()
+    inside = mask_of(face, pixels.shape[:2], FACE) > 0.9
+
+    def off(moved: tuple[int, int]) -> float:
+        method = replacing(lambda crops, _generator: crops.roll(moved, dims=(2, 3)), TEMPLATE)
+        out = replaced(pixels, [face], of_method(plan, method))
+        return float(np.abs(out.astype(int) - pixels)[inside].mean())
+
+    rolled = np.abs(np.roll(pixels, shift, axis=(0, 1)).astype(int) - pixels)[inside].mean()
+    assert off(shift) < 0.5 * rolled  # it would be about as far off, were it left there
+
+
 @pytest.mark.parametrize("place", [(200, 160), (10, 160), (395, 315), (200, 5)])
 def test_faces_at_the_edge(place: tuple[int, int], plan: Plans) -> None:
     """What lies beyond the photo is no light, and no black in the crop."""
