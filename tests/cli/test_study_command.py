@@ -21,11 +21,12 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "before", tmp_path / "after"
 
 
-def answers(path: Path, key: Path, rater: str, skip: int = 0) -> Path:
+def answers(path: Path, key: Path, rater: str, skip: int = 0, turned: int = 0) -> Path:
+    """All but the first `skip` pictures, the first `turned` taken for the other side."""
     content = json.loads(key.read_text())
     lines = [
-        f"{content['study']},{rater},{name},{'yes' if one['side'] == 'result' else 'no'}"
-        for name, one in content["pictures"].items()
+        f"{content['study']},{rater},{name},{'yes' if (one['side'] == 'result') != (i < turned) else 'no'}"
+        for i, (name, one) in enumerate(content["pictures"].items())
     ]
     path.write_text("\n".join(["study,rater,picture,artefacts", *lines[skip:]]) + "\n")
     return path
@@ -44,17 +45,25 @@ def test_make_and_score(visard: Run, folders: tuple[Path, Path], tmp_path: Path)
     assert "originals" in out
     assert "0 % [0," in out
     assert "100 % [" in out
-    assert "Results minus originals: +100 [100, 100] percentage points." in out
-    assert "1 rater, 9 of 10 pictures rated; 95 % intervals over people." in out
+    assert "Results minus originals: +100 [-20, 100] percentage points (exact binomial over 4 people)." in out
+    assert "1 rater, 9 of 10 pictures rated." in out
+    assert "Did not rate all 10 pictures: one (9)." in out
     assert "One rater: what others would see is not known." in out
     two = answers(tmp_path / "two.csv", key, "two")
     out = visard("study", "score", key, one, two)[1]
-    assert "2 raters, 10 of 10 pictures rated; 95 % intervals over people and raters." in out
+    assert "2 raters, 10 of 10 pictures rated." in out
+    assert "originals 0 % [0, 84] n=10 exact binomial over 2 independent answers" in " ".join(out.split())
     assert "One rater" not in out
+    assert "a bootstrap over so few" not in out
+    three = answers(tmp_path / "three.csv", key, "three", turned=2)
+    out = visard("study", "score", key, one, two, three)[1]
+    assert "bootstrap over 5 people and 3 raters" in out
+    assert "3 raters: a bootstrap over so few is too narrow; ask more people." in out
     told = json.loads(visard("study", "score", key, one, two, "--json")[1])
     assert told["result"]["value"] == 1
     assert told["original"]["value"] == 0
-    assert told["raters"] == ["one", "two"]
+    assert told["raters"] == {"one": 9, "two": 10}
+    assert told["result"]["interval"] == "exact binomial over 2 independent answers"
 
 
 def test_refusals(visard: Run, folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -23,28 +23,30 @@ BROWSER = """
 const fs = require("fs"), source = fs.readFileSync(process.argv[2], "utf8"), words = process.argv.slice(3);
 const scripts = [...source.matchAll(/<script([^>]*)>([\\s\\S]*?)<\\/script>/g)];
 const parts = {}, keys = [], out = {pictures: []};
-const part = name => parts[name] ??= {value: "", focus() {}, act: {}, addEventListener(on, f) { this.act[on] = f; }};
+const part = name => parts[name] ??= {
+  value: "", complete: true, act: {}, focus() {}, setAttribute() {}, addEventListener(on, f) { this.act[on] = f; },
+};
 part("study").textContent = scripts.find(([, kind]) => kind)[2];
 globalThis.document = {
   getElementById: part, addEventListener: (on, f) => keys.push(f),
   createElement: () => ({click() { out.file = this.download; }}),
 };
+globalThis.localStorage = {getItem: () => null, setItem() {}};
 globalThis.window = {addEventListener() {}};
 globalThis.Blob = class { constructor(bits) { out.csv = bits.join(""); } };
 URL.createObjectURL = () => "blob:";
 new Function(scripts.find(([, kind]) => !kind)[2])();
 const press = key => keys.forEach(f => f({key}));
 press("y");  // before it has begun
-part("begin").act.click();
-out.nameless = part("rate").hidden;
+out.begun = !part("rate").hidden;
 part("rater").value = " Ann, é ";
-part("begin").act.click();
+part("who").act.submit({preventDefault() {}});
 for (const word of words) {
   out.pictures.push(part("picture").src);
   word.length > 1 ? part(word).act.click() : press(word);
 }
 out.end = !part("end").hidden;
-out.progress = part("progress").textContent;
+out.bar = part("bar").value;
 part("save").act.click();
 console.log(JSON.stringify(out));
 """
@@ -178,16 +180,16 @@ def test_what_the_page_saves_is_what_the_score_reads(page: Path, tmp_path: Path)
     done = subprocess.run(["node", tmp_path / "browser.js", page, *words], capture_output=True, text=True, check=True)
     told = json.loads(done.stdout)
     shown = [one["uri"] for one in data_of(page)["pictures"]]
-    assert told["nameless"] is True
+    assert told["begun"] is False
     assert told["pictures"] == [shown[i] for i in (0, 1, 2, 1, 2, 3, 4, 4, 3, 4, 5, 6, 7)]
-    assert (told["end"], told["progress"], told["file"]) == (True, "8 of 8", "answers-Ann_é.csv")
+    assert (told["end"], told["bar"], told["file"]) == (True, 8, "answers-Ann_é.csv")
     rows = [line.split(",") for line in told["csv"].splitlines()]
     assert ",".join(rows[0]) + "\n" == HEADER
     assert [row[2] for row in rows[1:]] == [one["id"] for one in data_of(page)["pictures"]]
     assert [row[3] for row in rows[1:]] == ["yes", "yes", "yes", "no", "no", "yes", "yes", "no"]
     (tmp_path / "answers.csv").write_text(told["csv"])
     found = score(key_of(page), [tmp_path / "answers.csv"])
-    assert (found.raters, found.rated, found.pictures) == (("Ann_é",), 8, 8)
+    assert (found.raters, found.rated, found.pictures) == ({"Ann_é": 8}, 8, 8)
     hits = sum(one.value * one.trials for one in found.rates.values() if one is not None)
     assert hits == pytest.approx(5)
 
@@ -207,6 +209,8 @@ def test_rates_by_hand(page: Path, tmp_path: Path) -> None:
     assert 0 <= result.low < 0.75 < result.high <= 1
     assert found.difference is not None
     assert found.difference.value == 0.75
+    over = ["exact binomial over 3 people", "bootstrap over 3 people", "bootstrap over 3 people"]
+    assert [found.intervals[name] for name in ("original", "result", "difference")] == over
     json.dumps(found.to_json(), allow_nan=False)
 
 
@@ -231,10 +235,43 @@ def test_several_raters_widen_the_interval(folders: tuple[Path, Path], tmp_path:
     assert (wide.trials, wide.people) == (240, 60)
     assert wide.high - wide.low > 2.5 * (narrow.high - narrow.low)
     assert narrow.low < 0.41 < narrow.high
+    assert score(key_of(page), alike).intervals["result"] == "bootstrap over 60 people and 4 raters"
     alone = score(key_of(page), strict[:1]).rates["result"]
     assert alone is not None
     low, high = clopper_pearson(round(60 * alone.value), 60)
     assert (alone.low, alone.high) == pytest.approx((low, high))
+
+
+def test_where_all_agree_the_interval_is_exact(page: Path, tmp_path: Path) -> None:
+    """By hand: at 97.5 %, with `n` alike, at most `unseen` of all are otherwise, and then as unlike as can be."""
+    sides = [answered(page, tmp_path / f"{i}.csv", lambda _, side: side == "result", f"rater{i}") for i in range(4)]
+    for raters, units in ((1, 3), (2, 2), (3, 3), (4, 3)):  # of 3 people
+        found = score(key_of(page), sides[:raters])
+        unseen = 1 - 0.025 ** (1 / units)
+        original, result, difference = found.rates["original"], found.rates["result"], found.difference
+        assert original is not None
+        assert result is not None
+        assert difference is not None
+        assert (original.value, original.low, original.high) == pytest.approx((0, 0, unseen))
+        assert (result.value, result.low, result.high) == pytest.approx((1, 1 - unseen, 1))
+        assert tuple(difference) == pytest.approx((1, 1 - 2 * unseen, 1))
+        what = "people" if raters == 1 else "independent answers"
+        assert set(found.intervals.values()) == {f"exact binomial over {units} {what}"}
+    none = [answered(page, tmp_path / f"none{i}.csv", lambda *_: False, f"rater{i}") for i in range(2)]
+    difference = score(key_of(page), none).difference
+    assert difference is not None
+    assert tuple(difference) == pytest.approx((0, -(1 - 0.025**0.5), 1 - 0.025**0.5))
+
+
+def test_answers_are_independent_of_other_raters_and_people(page: Path, tmp_path: Path) -> None:
+    """Three raters of whom two saw the same person only: two answers share nothing, not three."""
+    first = {one["person"]: name for name, one in reversed(key(page)["pictures"].items()) if one["side"] == "result"}
+    seen = {"ann": ["ann"], "bea": ["ann"], "cy": ["bob", "cem"]}
+    for rater, people in seen.items():
+        rows = [f"{key(page)['study']},{rater},{first[person]},yes\n" for person in people]
+        (tmp_path / f"{rater}.csv").write_text(HEADER + "".join(rows))
+    found = score(key_of(page), [tmp_path / f"{rater}.csv" for rater in seen])
+    assert found.intervals == {"result": "exact binomial over 2 independent answers"}
 
 
 def test_answers_in_part(page: Path, tmp_path: Path) -> None:
@@ -262,7 +299,8 @@ def test_answers_that_do_not_fit(page: Path, folders: tuple[Path, Path], tmp_pat
         "is no file of answers": "\x00\n",
         "line 2: an answer names its rater and is yes or no": HEADER + lines[1].replace("yes", "maybe"),
         "line 3: an answer names its rater": "\n".join(lines[:2]) + "\n" + lines[2].replace(",ann,", ",,"),
-        "line 2: an answer names": HEADER + lines[1] + ",more",
+        "line 2: an answer has 4 fields": HEADER + lines[1] + ",more",
+        "line 3: an answer has 4 fields": "\n".join(lines[:2]) + "\n" + lines[2][:9],
         "answers a picture twice": "\n".join([*lines, lines[1]]),
     }  # fmt: skip
     for number, (what, text) in enumerate(cases.items()):
@@ -271,7 +309,7 @@ def test_answers_that_do_not_fit(page: Path, folders: tuple[Path, Path], tmp_pat
         with pytest.raises(AuditError, match=what):
             score(key_of(page), [path])
     copy = shutil.copy(good, tmp_path / "copy.csv")
-    with pytest.raises(AuditError, match="both hold answers of ann"):
+    with pytest.raises(AuditError, match="both hold answers of ann; leave one of them out, or where these are two"):
         score(key_of(page), [good, copy])
     with pytest.raises(AuditError, match="is not the key of a study"):
         score(good, [good])

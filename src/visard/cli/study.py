@@ -40,7 +40,12 @@ def score(
     answers: Annotated[list[Path], typer.Argument(metavar="ANSWERS...", help="What the raters saved.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compute the artefact rate of results and of originals from the raters' answers, with 95 % intervals."""
+    """Compute the artefact rate of results and of originals from the raters' answers, with 95 % intervals.
+
+    An interval draws the people shown again (a bootstrap), and the raters too where there are several. Where all
+    answers agree that has no width: the exact binomial interval then counts people, or with several raters the answers
+    of which no two are by one rater or about one person.
+    """
     from visard.cli import show_study
     from visard.pipeline.rating import score
 

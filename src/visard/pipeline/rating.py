@@ -5,6 +5,7 @@ import csv
 import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -16,9 +17,8 @@ from numpy.typing import NDArray
 
 from visard import photo
 from visard.audit.difference import Difference
-from visard.audit.trials import rate
 from visard.errors import AuditError, WriteError
-from visard.measure import Rate, crossed_bootstrap
+from visard.measure import Rate, clopper_pearson, crossed_bootstrap
 from visard.photo.encode import encode
 from visard.photo.files import write_whole
 from visard.pipeline.batch import MARK
@@ -28,6 +28,7 @@ COLUMNS = ["study", "rater", "picture", "artefacts"]
 KEY_SUFFIX = ".key.json"
 _FORM = "visard study 1"
 _ID = 12  # hexadecimal digits
+_NO_WIDTH = 1e-9
 
 
 class Picture(NamedTuple):
@@ -41,21 +42,26 @@ class Picture(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Score:
     """What people answered: `rates` of pictures with visible artefacts by side, None where nobody rated that side;
-    `difference`, results minus originals, over the originals and results that one rater rated both; the `raters`, and
-    how many pictures there are (`pictures`) and had an answer (`rated`)."""
+    `difference`, results minus originals, over the originals and results that one rater rated both; `intervals`, by
+    side and "difference": how theirs was made, in words; how many pictures each of the `raters` answered, how many
+    there are (`pictures`) and how many had an answer (`rated`)."""
 
     rates: Mapping[Side, Rate | None]
     difference: Difference | None
-    raters: tuple[str, ...]
+    intervals: Mapping[str, str]
+    raters: Mapping[str, int]
     pictures: int
     rated: int
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
+        found: list[tuple[str, Rate | Difference | None]] = [*self.rates.items(), ("difference", self.difference)]
         return {
-            **{side: None if one is None else one._asdict() for side, one in self.rates.items()},
-            "difference": None if self.difference is None else self.difference._asdict(),
-            "raters": list(self.raters),
+            **{
+                name: None if one is None else {**one._asdict(), "interval": self.intervals[name]}
+                for name, one in found
+            },
+            "raters": dict(self.raters),
             "pictures": self.pictures,
             "rated": self.rated,
         }
@@ -110,8 +116,10 @@ def key_of(page: Path) -> Path:
 def score(key: Path, answers: Sequence[Path]) -> Score:
     """The artefact rates that the `answers`, files that raters saved, give by the `key` of their page.
 
-    Their intervals draw people again, and raters too where there are several. Raises ``AuditError`` for answers that
-    are not to this page, that contradict each other, and when there are none.
+    Their 95 % intervals draw people again, and raters too where there are several. They are exact binomial ones where
+    one rater saw a picture of each person, and where a bootstrap has no width, since all answers agree: that many
+    people, or with several raters as many answers as there are of which no two are by one rater or about one person.
+    Raises ``AuditError`` for answers that are not to this page, that contradict each other, and when there are none.
     """
     study, pictures = _read_key(key)
     given: dict[tuple[str, str], tuple[bool, Path]] = {}
@@ -119,41 +127,68 @@ def score(key: Path, answers: Sequence[Path]) -> Score:
         for rater, picture, word in _read_answers(path, study, pictures):
             known = given.setdefault((rater, picture), (word, path))
             if known != (word, path):
-                raise AuditError(f"{path} and {known[1]} both hold answers of {rater}; leave one of them out.")
+                raise AuditError(
+                    f"{path} and {known[1]} both hold answers of {rater}; leave one of them out, or where these are "
+                    "two people give one of them another name in the file."
+                )
     if not given:
         raise AuditError("Nobody has answered yet, so the artefact rate is not known: have people fill in the page.")
     rows = [(rater, pictures[name], word) for (rater, name), (word, _) in given.items()]
-    raters = tuple(sorted({rater for rater, _, _ in rows}))
     sides: tuple[Side, ...] = ("original", "result")
-    rates = {side: _rate([row for row in rows if row[1].side == side]) for side in sides}
-    return Score(rates, _difference(rows), raters, len(pictures), len({picture for _, picture in given}))
+    rates, intervals = dict[Side, Rate | None](), dict[str, str]()
+    for side in sides:
+        hits = [row for row in rows if row[1].side == side]
+        rates[side] = None
+        if hits:
+            values, people, raters = _columns(hits)
+            low, high, intervals[side] = _interval(values, people, raters, 0)
+            rates[side] = Rate(float(values.mean()), low, high, len(values), len(set(people)))
+    difference, both = None, _differences(rows)
+    if both:
+        values, people, raters = _columns(both)
+        low, high, intervals["difference"] = _interval(values, people, raters, -1)
+        difference = Difference(float(values.mean()), low, high)
+    counts = Counter(sorted(rater for rater, _, _ in rows))
+    return Score(rates, difference, intervals, counts, len(pictures), len({picture for _, picture in given}))
 
 
-Row = tuple[str, Picture, bool]
-
-
-def _rate(rows: Sequence[Row]) -> Rate | None:
-    """The share of yes."""
-    hits, people, raters = _columns(rows)
-    alone = rate(hits, people)
-    if alone is None or len(set(raters)) < 2 or alone.value in (0, 1):
-        return alone
-    low, high = crossed_bootstrap(hits, people, raters)
-    return alone._replace(low=low, high=high)
-
-
-def _difference(rows: Sequence[Row]) -> Difference | None:
-    """Of the answers of one rater to both sides of a picture; None where there are none."""
+def _differences(rows: Sequence[tuple[str, Picture, bool]]) -> list[tuple[str, Picture, float]]:
+    """Of the answers of one rater to both sides of a picture, result minus original."""
     said = {(rater, picture.name, picture.side): word for rater, picture, word in rows}
-    both = [
+    return [
         (rater, picture, float(said[rater, picture.name, "result"]) - float(word))
         for rater, picture, word in rows
         if picture.side == "original" and (rater, picture.name, "result") in said
     ]
-    if not both:
-        return None
-    values, people, raters = _columns(both)
-    return Difference(float(values.mean()), *crossed_bootstrap(values, people, raters))
+
+
+def _interval(
+    values: NDArray[Any], people: NDArray[Any], raters: NDArray[Any], lowest: int
+) -> tuple[float, float, str]:
+    """The 95 % interval (low, high) of the mean of `values` (K,), in [lowest, 1], and what it is, in words."""
+    shown, by = len(set(people)), len(set(raters))
+    over = f"{shown} {'person' if shown == 1 else 'people'}"
+    if by == 1 and shown == len(values) and values.dtype == bool:
+        return *clopper_pearson(int(values.sum()), shown), f"exact binomial over {over}"
+    low, high = crossed_bootstrap(values, people, raters)
+    if high - low > _NO_WIDTH:
+        return low, high, f"bootstrap over {over}" + (f" and {by} raters" if by > 1 else "")
+    # a bootstrap cannot draw what nobody said: the share of units that may be unlike these, at worst, is added
+    units = shown if by == 1 else _independent(people, raters)
+    value, unseen = float(values.mean()), clopper_pearson(0, units)[1]
+    if by > 1:
+        over = f"{units} independent answer{'' if units == 1 else 's'}"
+    return value - unseen * (value - lowest), value + unseen * (1 - value), f"exact binomial over {over}"
+
+
+def _independent(people: NDArray[Any], raters: NDArray[Any]) -> int:
+    """The most answers (K,) of which no two are by one rater or about one person."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
+    rows, columns = (np.unique(names, return_inverse=True)[1] for names in (raters, people))
+    answered = csr_array((np.ones(len(rows)), (rows, columns)))
+    return int((maximum_bipartite_matching(answered) >= 0).sum())
 
 
 def _columns(rows: Sequence[tuple[str, Picture, Any]]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -207,12 +242,15 @@ def _read_answers(path: Path, study: str, pictures: Mapping[str, Picture]) -> li
     except (UnicodeDecodeError, csv.Error) as error:
         raise AuditError(f"{path} is no file of answers; give what the page saved.") from error
     if reader.fieldnames != COLUMNS:
-        raise AuditError(f"{path} is no file of answers: its first line must be {','.join(COLUMNS)}.")
+        line = ",".join(COLUMNS)
+        raise AuditError(f"{path} is no file of answers: its first line must be {line}. Give what the page saved.")
     found = []
     for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise AuditError(f"{path}, line {number}: an answer has {len(COLUMNS)} fields; give what the page saved.")
         if row["study"] != study or row["picture"] not in pictures:
             raise AuditError(f"{path}, line {number}: this is an answer to another page; give the key of that one.")
-        if row["artefacts"] not in ("yes", "no") or not row["rater"] or None in row:
+        if row["artefacts"] not in ("yes", "no") or not row["rater"]:
             raise AuditError(f"{path}, line {number}: an answer names its rater and is yes or no.")
         found.append((row["rater"], row["picture"], row["artefacts"] == "yes"))
     if len({(rater, picture) for rater, picture, _ in found}) < len(found):
