@@ -3,7 +3,7 @@ generator draws and on those that it was itself trained with.
 
 Runs are seeded and resume bit for bit; ``FILE.training`` beside the file holds the checkpoint, the curves and a sheet.
 
-    python training/disentangle.py --data ROOT/data --out disentangled.safetensors --max-minutes 30
+    python training/disentangle.py --data ROOT/data --out disentangled.safetensors
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="a run goes on if it was begun")
     parser.add_argument("--generator", type=Path, default=SHIPPED)
     parser.add_argument("--recognizer", default="visard-resnet")
-    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--steps", type=int, default=2200)
     parser.add_argument("--max-minutes", type=float)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

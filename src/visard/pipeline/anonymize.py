@@ -29,7 +29,7 @@ from visard.face import (
     membrane,
     to_template,
 )
-from visard.generator.latent import Disentangled, framed, shipped_disentangled, shipped_landmarks
+from visard.generator.latent import NOSE, Disentangled, framed, shipped_disentangled, shipped_landmarks
 from visard.pipeline.plan import Plan, Selection
 from visard.pipeline.protect import Outcome, changed, finish, open_photo
 from visard.recognizer import Recognizer
@@ -50,8 +50,9 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
 }
 """The classical methods that hide a face, and settings where a baseline's own hide too little."""
 PERSON = "person"
-# around the landmarks of brows, eyes, nose and mouth, px of the canonical frame
-_REACH, _FADE = 16.0, 14.0
+# brows, eyes and mouth moved so many times as far from the nose, so that less is replaced on the side that is turned
+# away, and what is around them, px of the canonical frame
+_WIDER, _REACH, _FADE = 1.6, 10.0, 14.0
 # of a pixel that the crop fills
 _INSIDE = 0.99
 
@@ -96,7 +97,9 @@ def replacing(source: Source, template: Template, name: str = PERSON, paper: str
             made = made.mean(dim=1, keepdim=True)
         back = from_template(made, placed, template, (size[0], size[1]))
         inside = from_template(torch.ones_like(made[:, :1]), placed, template, (size[0], size[1])) > _INSIDE
-        mask = face_mask(frames, size[0], FACE) * hull_mask(frames, size[0], points, _REACH, _FADE)
+        nose = points[:, NOSE].mean(dim=1, keepdim=True)
+        hull = hull_mask(frames, size[0], nose + _WIDER * (points - nose), _REACH, _FADE)
+        mask = face_mask(frames, size[0], FACE) * hull
         delta = task.in_range(blend(pixels, back, mask, inside & shown) - pixels)
         task.heard(1, delta)
         return delta

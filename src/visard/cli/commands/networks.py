@@ -87,7 +87,7 @@ def train(
     a recognizer sees (--generator, --recognizer, and photos beside what it draws with --data), for visard swap too;
     settings encoder, width, expression, batch, rate, adversarial_rate, judge_rate, identity, landmarks,
     reconstruction, r1, truncation. latent-cloak learns to mislead recognizers (--disentangled, --recognizer, and
-    photos with --data); settings delta, added, identity, landmarks, batch, rate, truncation.
+    photos with --data); settings delta, identity, landmarks, batch, rate, truncation.
     """
     from visard.cli import train as command
 

@@ -1,6 +1,6 @@
 """In a face generator's latent space: who and how told apart, and faces that recognizers take for another's."""
 
-from visard.generator.latent.cloak import LatentCloak, LatentSettings, parse_latent_cloak, shipped_latent_cloak
+from visard.generator.latent.cloak import LatentCloak, LatentSettings, parse_latent_cloak
 from visard.generator.latent.cloaking import LatentCloakTraining
 from visard.generator.latent.disentangle import DisentangleTraining
 from visard.generator.latent.disentangled import (
@@ -13,6 +13,7 @@ from visard.generator.latent.disentangled import (
 )
 from visard.generator.latent.landmarks import (
     EYES,
+    NOSE,
     Landmarker,
     LandmarkNetwork,
     load_landmarks,
@@ -22,6 +23,7 @@ from visard.generator.latent.landmarks import (
 
 __all__ = [
     "EYES",
+    "NOSE",
     "DisentangleSettings",
     "DisentangleTraining",
     "Disentangled",
@@ -38,5 +40,4 @@ __all__ = [
     "parse_latent_cloak",
     "shipped_disentangled",
     "shipped_landmarks",
-    "shipped_latent_cloak",
 ]

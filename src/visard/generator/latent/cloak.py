@@ -5,15 +5,12 @@ place of the original, so it is not the picture that was taken: nothing bounds t
 what the generator cannot make, such as glasses or hands, is lost. Norm: none; no number of w moves by more than the
 `delta` that it was trained with. Ours: the mask fades at the head's rim, the change keeps the photo's own detail that
 is finer than the generator's pixels, several recognizers may be misled at once, and the mapper's output is added to w
-before it is clipped; with `added` the photo is changed only by what the move in w changes, which is seen less.
+before it is clipped.
 """
 
 import hashlib
 import inspect
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -24,25 +21,22 @@ from visard.cloak.geometry import frames_of
 from visard.cloak.method import Learned
 from visard.errors import CardError, SettingError
 from visard.face import from_template, to_template
-from visard.generator.file import disclosed, enclosed, foreign, halves, pack, read, unpack, wholes
+from visard.generator.file import disclosed, enclosed, foreign, halves, pack, unpack, wholes
 from visard.generator.latent.disentangled import Disentangled, parse_disentangled
 from visard.generator.latent.networks import Adversary
 from visard.recognizer import Card, Recognizer, parse_card
 
 NAME, PAPER = "latent", "Yang et al. 2021"
-SHIPPED = Path(__file__).parents[1] / "weights" / "latent.safetensors"
 FORMAT, _WHAT = "visard latent cloak 1", "a latent cloak"
 _DISENTANGLED = "disentangled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatentSettings:
-    """`delta`: how far each number of w may move. `added`: the photo keeps what the generator cannot make, and only
-    takes what the move changes in the face that is made. Weights of the losses: `identity` of the cosine, `landmarks`
-    of the points' displacement. `batch` faces a step, `rate` of Adam; `truncation` as in ``DisentangleSettings``."""
+    """`delta`: how far each number of w may move. Weights of the losses: `identity` of the cosine, `landmarks` of the
+    points' displacement. `batch` faces a step, `rate` of Adam; `truncation` as in ``DisentangleSettings``."""
 
     delta: float = 0.5
-    added: bool = False
     identity: float = 1.0
     landmarks: float = 0.01
     batch: int = 16
@@ -78,10 +72,8 @@ class LatentCloak:
 
     def made(self, crops: Tensor) -> Tensor:
         """The faces (N, 3, s, s) in [0, 1] that take the place of `crops` (N, 3, s, s) in [0, 1]."""
-        return cloaked(
-            crops, self.disentangled.latent(crops, crops), self.adversary, self.disentangled.generator.faces,
-            added=self.settings.added,
-        )  # fmt: skip
+        w = self.adversary(self.disentangled.latent(crops, crops))
+        return self.disentangled.generator.faces(w)
 
     def to_bytes(self) -> bytes:
         """Its safetensors file, in half precision."""
@@ -132,26 +124,11 @@ class LatentCloak:
         )
 
 
-def cloaked(
-    crops: Tensor, w: Tensor, adversary: Callable[[Tensor], Tensor], faces: Callable[[Tensor], Tensor], *, added: bool
-) -> Tensor:
-    """What takes the place of `crops` (N, 3, s, s) in [0, 1], for which `w` (N, latent) was found: the face of the
-    adversary's w, or, with `added`, the crop and what that face differs by from the one of `w`."""
-    made = faces(adversary(w))
-    return (crops + made - faces(w)).clamp(0, 1) if added else made
-
-
 def make_adversary(latent: int, delta: float, seed: int) -> Adversary:
     """One with fresh weights, drawn from `seed`, for w of so many numbers."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return Adversary(latent, delta)
-
-
-@cache
-def shipped_latent_cloak() -> LatentCloak:
-    """The small one that comes with visard."""
-    return parse_latent_cloak(read(SHIPPED), str(SHIPPED))
 
 
 def parse_latent_cloak(data: bytes, name: str, identity: Recognizer | None = None) -> LatentCloak:

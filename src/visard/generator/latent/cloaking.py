@@ -13,7 +13,7 @@ from torch.optim import Adam
 
 from visard.generator.course import CPU, Row, pictures, take
 from visard.generator.crops import Crops
-from visard.generator.latent.cloak import LatentCloak, LatentSettings, cloaked, make_adversary, parse_latent_cloak
+from visard.generator.latent.cloak import LatentCloak, LatentSettings, make_adversary, parse_latent_cloak
 from visard.generator.latent.course import LatentCourse
 from visard.generator.latent.disentangled import Disentangled
 from visard.generator.latent.landmarks import Landmarker
@@ -58,8 +58,7 @@ class LatentCloakTraining(LatentCourse[LatentCloak]):
         """One more step of the adversary."""
         with torch.no_grad():
             faces = self.photos() if self.crops and self.steps % 2 else self.faces(self.drawn())
-        w = self.found(faces)
-        made = self.cloaked(faces, w)
+        made = self.faces(self.adversary(self.found(faces)))
         with torch.no_grad():
             own, points = [self.codes(r, faces) for r in self.recognizers], self.points(faces)
         terms = {
@@ -74,10 +73,6 @@ class LatentCloakTraining(LatentCourse[LatentCloak]):
         with torch.no_grad():
             w: Tensor = self.networks(self.codes(self.identity, faces), faces)
         return w
-
-    def cloaked(self, faces: Tensor, w: Tensor) -> Tensor:
-        """What takes the place of `faces` (N, 3, s, s), for which `w` (N, latent) was found."""
-        return cloaked(faces, w, self.adversary, self.faces, added=self.settings.added)
 
     def made(self) -> LatentCloak:
         """The cloak as far as it is trained."""
@@ -100,7 +95,7 @@ class LatentCloakTraining(LatentCourse[LatentCloak]):
             drawn = self.generator.nearer(self.generator.network.mapping(z.to(self.device)), self.truncation)
             faces = self.faces(drawn)
             w = self.found(faces)
-            return pictures([faces, self.faces(w), self.cloaked(faces, w)])
+            return pictures([faces, self.faces(w), self.faces(self.adversary(w))])
 
     def record(self) -> dict[str, Any]:
         kept = {"kind": "latent-cloak", "settings": asdict(self.settings), "disentangled": self._given.sha256}

@@ -22,6 +22,7 @@ from visard.recognizer.onnx_graph import load_graph
 POINTS, ALL_POINTS = 51, 68
 EYES = slice(19, 25), slice(25, 31)
 """The points of the eye at the picture's left, and at its right."""
+NOSE = slice(10, 19)
 SHIPPED = Path(__file__).parents[1] / "weights" / "landmarks.safetensors"
 _SIZE = 64
 _FORMAT, _WHAT = "visard landmarks 1", "a landmark network"

@@ -28,7 +28,6 @@ from visard.generator.latent import (
     parse_disentangled,
     shipped_disentangled,
     shipped_landmarks,
-    shipped_latent_cloak,
 )
 from visard.generator.latent.cloak import LatentCloak, parse_latent_cloak
 from visard.generator.latent.losses import ms_ssim_to
@@ -40,7 +39,6 @@ from visard.papers.faces import judgeable
 from visard.papers.study import Row, Study
 from visard.pipeline import replacing
 from visard.recognizer import Recognizer
-from visard.recognizer.card import kin
 
 IDENTITY = "identity"
 JURY = ("juror 1", "juror 2")
@@ -49,10 +47,8 @@ PARTS = (IDENTITY, *JURY)
 FMR = 1e-3
 
 SMALL_STEP, LARGE_STEP, MAPPER = "FGSM .03", "FGSM .1", "adversarial mapper"
-ADDED = "mapper, change added"
-"""Ours: the photo keeps what the generator cannot make."""
 RECONSTRUCTION, SWAP, STRANGER = "reconstruction", "face swap", "another person"
-CLOAKS = (SMALL_STEP, LARGE_STEP, MAPPER, ADDED)
+CLOAKS = (SMALL_STEP, LARGE_STEP, MAPPER)
 MATES = "mates"
 """Other photos of the same people: how far real photos are from one another."""
 JOBS = (*CLOAKS, RECONSTRUCTION, SWAP, STRANGER)
@@ -132,29 +128,18 @@ class Scene:
         except CloakError:  # its recognizer is not here
             return False
 
-    def mapper(self, job: str) -> LatentCloak:
-        """Trained here, against the recognizer that is the identity encoder; with the change added, what comes with
-        visard, where that fits and the run is not a quick one."""
-        added = job == ADDED
-        if added and self.takes_shipped:
-            return shipped_latent_cloak()
-        path, steps, made = self._model("added" if added else "mapper"), self.effort.steps[1], self.disentangled
+    @cached_property
+    def mapper(self) -> LatentCloak:
+        """Trained here, against the recognizer that is the identity encoder."""
+        path, steps, made = self._model("mapper"), self.effort.steps[1], self.disentangled
 
         def course() -> LatentCloakTraining:
-            settings = LatentSettings(added=added, **self.effort.mapper)
+            settings = LatentSettings(**self.effort.mapper)
             identity = [self.parts[IDENTITY]]
             return LatentCloakTraining(settings, made, identity, shipped_landmarks(), self.study.seed)
 
         self._trained(path, steps, course)
         return parse_latent_cloak(path.read_bytes(), str(path), self.parts[IDENTITY])
-
-    @cached_property
-    def takes_shipped(self) -> bool:
-        """Whether the mapper whose change is added is the one that comes with visard."""
-        if self.study.quick or not self._shipped_fits():
-            return False
-        makers = shipped_latent_cloak().surrogates
-        return not any(kin(self.parts[part].card, maker) for part in JURY for maker in makers)
 
     def _model(self, name: str) -> Path:
         folder = self.study.out / "models"
@@ -197,8 +182,8 @@ class Scene:
         """What does a job for these of the probes, with its settings; a swap puts the person before in their place."""
         if job in _EPS:
             return find("fgsm"), {"eps": _EPS[job]}
-        if job in (MAPPER, ADDED):
-            return self.mapper(job).method(), {}
+        if job == MAPPER:
+            return self.mapper.method(), {}
         whole, template = self.disentangled, self.disentangled.template
         sources: dict[str, Callable[[Tensor, Generator], Tensor]] = {
             RECONSTRUCTION: lambda crops, _random: whole.made(crops, crops),
