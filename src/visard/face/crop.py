@@ -21,9 +21,10 @@ def after(outer: Tensor, inner: Tensor) -> Tensor:
 
 def fitting(points: Tensor, wanted: Tensor) -> Tensor:
     """The affine maps (N, 2, 3) that take `points` (N, P, 2) nearest to `wanted` (N, P, 2), by least squares."""
-    whole = torch.cat([points, torch.ones_like(points[:, :, :1])], dim=2)
-    solution: Tensor = torch.linalg.lstsq(whole, wanted).solution
-    return solution.mT
+    whole = torch.cat([points, torch.ones_like(points[:, :, :1])], dim=2).double()
+    # by the normal equations, in double precision: the general solvers' last bits differ from run to run
+    found: Tensor = torch.linalg.solve(whole.mT @ whole, whole.mT @ wanted.double()).to(points)
+    return found.mT
 
 
 def from_template(crops: Tensor, frames: Tensor, template: Template, size: tuple[int, int]) -> Tensor:

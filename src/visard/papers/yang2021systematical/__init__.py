@@ -41,7 +41,12 @@ from visard.pipeline.bench import inception_network, landmark_network, lpips_net
 from visard.recognizer.card import kin
 
 _SETTINGS = {"rate": 5e-4, "adversarial_rate": 5e-5, "judge_rate": 2e-4, "landmarks": 0.005, "truncation": 0.7}
-FULL = Effort(people=100, steps=(2200, 300), disentangle=_SETTINGS, mapper={"rate": 1e-3})
+FULL = Effort(
+    people=100,
+    steps=(2200, 300),
+    disentangle=_SETTINGS,
+    mapper={"rate": 1e-3, "truncation": 0.7, "delta": 0.6, "landmarks": 0.03},
+)
 QUICK = Effort(people=8, steps=(6, 4), disentangle={"width": 8, "expression": 16, "batch": 4}, mapper={"batch": 4})
 # the identity encoder is small, for every step of both trainings asks it twice
 STAND_INS = ("visard-resnet", "reid-retail-0095", "edgeface-xs", "mobileface-v2", "dlib-resnet", "visard-vgg")
