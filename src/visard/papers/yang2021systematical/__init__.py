@@ -40,6 +40,7 @@ from visard.papers.yang2021systematical.tables import (
 from visard.pipeline.bench import inception_network, landmark_network, lpips_network
 from visard.recognizer.card import kin
 
+_RATES = ("rate", "adversarial_rate", "judge_rate")
 _SETTINGS = {"rate": 5e-4, "adversarial_rate": 5e-5, "judge_rate": 2e-4, "landmarks": 0.005, "truncation": 0.7}
 FULL = Effort(
     people=100,
@@ -111,7 +112,6 @@ PAPER = Paper(
     networks={
         IDENTITY: "ArcFace: the identity encoder, against which the mapper is trained",
         **dict.fromkeys(JURY, "nobody: a recognizer that had no part in anything"),
-        "features": "Inception-V3, whose features FID compares",
     },
     settings={
         "steps of the disentanglement": (
@@ -120,10 +120,15 @@ PAPER = Paper(
         ),
         "steps of the adversarial mapper": (_both(1), "ours"),
         "rates of the disentanglement": (
-            ", ".join(f"{v:g}" for v in _SETTINGS.values()) + " (print: 5e-5, 5e-6, 2e-5)",
+            ", ".join(f"{_SETTINGS[name]:g}" for name in _RATES) + " (print: 5e-5, 5e-6, 2e-5)",
             "ours: ten times the printed ones, for far fewer steps",
         ),
-        "weights of the losses": ("identity 1, landmarks .001, reconstruction .02, R1 10", "printed"),
+        "weights of the losses": (
+            f"identity 1, landmarks {_SETTINGS['landmarks']:g} (print: .001), reconstruction .02, R1 10",
+            "printed but for the landmarks",
+        ),
+        "truncation of the faces that it is taught with": (f"{_SETTINGS['truncation']:g}", "ours"),
+        "settings of the adversarial mapper": (", ".join(f"{k}={v:g}" for k, v in FULL.mapper.items()), "ours"),
         "two faces": ("every third batch", "printed"),
         "FGSM": ("one step of .03 and of .1, of [0, 1]", "printed"),
         "people": (f"{FULL.people} (quick: {QUICK.people}), a photo each and another to compare it with", "ours"),
