@@ -1,6 +1,6 @@
 """Train the face generator that comes with visard: StyleGAN2, small, on synthetic faces and those of role `train`.
 
-It is begun with a heavy R1 penalty, which keeps it from coming apart, and goes on with a lighter one and without path
+It is begun with a heavy R1 penalty, too heavy for faces this small, and goes on with a tenth of it and without path
 length, after which faces get clear. Runs are seeded and resume bit for bit; ``FILE.training`` beside the file holds the
 checkpoint, the curves and a sheet, ``FILE-begun.training`` those of the first part.
 

@@ -136,7 +136,7 @@ def lpips_network() -> LPIPS | None:
 
 
 def inception_network() -> Inception | None:
-    """The network whose features FID compares, where its weights are in visard's folder."""
+    """The network whose features FID and KID compare, where its weights are in visard's folder."""
     for name in INCEPTION_FILES:
         if (path := home() / name).is_file():
             return load_inception(path)
