@@ -1,8 +1,8 @@
 """Train the learned cloak that comes with visard: AdvFaces, small, held to the structural similarity of the default.
 
-Its faces are the aligned ones of role `train` and the synthetic ones; it is trained against the recognizers that make
-the default's cloaks. Runs are seeded and resume bit for bit; ``FILE.training`` beside the file holds the checkpoint,
-the curves and a sheet of faces.
+Its faces are the aligned ones of role `train` and the synthetic ones; it is trained against more recognizers than make
+the default's cloaks, two of them a step: whoever uses it needs none of them. Runs are seeded and resume bit for bit;
+``FILE.training`` beside the file holds the checkpoint, the curves and a sheet of faces.
 
     python training/generator.py --data ROOT/data --out advfaces.safetensors --max-minutes 120
 """
@@ -26,6 +26,7 @@ SETTINGS = {
     "width": 24,
     "reduced": 2,
     "places": 8,
+    "at_once": 2,
     "batch": 16,
     "rate": 3e-4,
 }
@@ -49,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of lfw-160, sfhq-160 and tpdne-160")
     parser.add_argument("--out", type=Path, required=True, help="a run goes on if it was begun")
-    parser.add_argument("--recognizers", default="dlib-resnet,visard-resnet")
+    parser.add_argument("--recognizers", default="dlib-resnet,visard-resnet,mobilefacenet-ms1m,mobilefacenet-casia")
     parser.add_argument("--size", type=int, default=112)
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--max-minutes", type=float)

@@ -146,6 +146,7 @@ def test_lpips_needs_its_weights(tmp_path: object, monkeypatch: pytest.MonkeyPat
         ("advfaces", {"ssim": 2}, "ssim lies between 0 and 1"),
         ("advfaces", {"batch": 0}, "batch must be 1 or more, got 0"),
         ("advfaces", {"width": 0}, "width must be 1 or more, got 0"),
+        ("advfaces", {"at_once": 0}, "at_once must be 1 or more, got 0"),
         ("advfaces", {"widht": 8}, 'no setting "widht". Did you mean "width"'),
         ("latent-distance", {"bound": 8}, "bound is a share of a pixel's full range"),
         ("apf", {"eps": 16}, "did you mean 16/255"),

@@ -136,6 +136,17 @@ def test_the_structure_holds_whatever_the_generator_does(start: Start) -> None:
     assert "perturbation" not in training.learner.losses(seen)
 
 
+def test_some_of_the_recognizers_see_a_step_and_all_in_turn(surrogates: list[Recognizer], start: Start) -> None:
+    training = start("advfaces", at_once=1)
+    faces = training.crops.pixels[:2].float() / 255
+    whole = start("advfaces").seen(faces).own
+    seen = [training.seen(faces) for _ in range(20)]
+    assert {(len(one.own), len(one.found)) for one in seen} == {(1, 1)}
+    for own in whole:
+        assert 3 < sum(torch.equal(own, one.own[0]) for one in seen) < 17
+    assert [len(start("advfaces", at_once=count).seen(faces).own) for count in (len(surrogates), 9)] == [2, 2]
+
+
 def test_views_follow_the_budget_unless_they_are_set(start: Start) -> None:
     assert [start("advfaces", **given).learner.views for given in (
         {}, {"budget": "ssim"}, {"views": True}, {"budget": "ssim", "views": False},
@@ -178,7 +189,7 @@ def test_draws() -> None:
 # files
 
 
-@pytest.mark.parametrize("settings", [{}, {"mode": "impersonation"}, {"budget": "ssim"}])
+@pytest.mark.parametrize("settings", [{}, {"mode": "impersonation"}, {"budget": "ssim", "at_once": 1}])
 def test_a_broken_training_goes_on_bit_for_bit(settings: dict[str, Any], start: Start, tmp_path: Path) -> None:
     whole = train(start("advfaces", **settings), tmp_path / "whole.safetensors", 5)
 

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from learners import made_crops, tiny_recognizer
-from visard.cloak import Method, dodging, find
+from visard.cloak import Faces, Method, Task, dodging, find
 from visard.errors import HardeningError, SettingError, WriteError
-from visard.generator import Crops
+from visard.generator import Crops, window
+from visard.generator.learner import frames_in
 from visard.hardening import Material, descent, embed_faces, find_defence
 from visard.hardening.adaptive import white_box
 from visard.hardening.defences import adversarial as module
@@ -133,6 +135,41 @@ def test_all_methods_are_drawn(base: Recognizer, monkeypatch: pytest.MonkeyPatch
     assert drawn == {"pgd", "mi-di-fgsm", "visard"}
 
 
+def test_a_pattern_is_one_for_all_faces_coarse_and_fools_what_it_is_made_against(base: Recognizer) -> None:
+    faces = 0.3 + 0.4 * made_crops(6, 1, seed=1).pixels.float() / 255  # the range binds nowhere
+    frames = frames_in(window(faces.shape[-1]), 1).expand(len(faces), -1, -1)
+    anchors = embed_faces(base, (255 * faces).round().byte())
+    task = Task(Faces(faces, frames), dodging([base], [anchors]), generator=torch.Generator().manual_seed(0))
+    seen: list[Tensor] = []
+
+    def watch(_step: int, delta: Tensor) -> None:
+        seen.append(task.objective(task.seen(delta)).mean())
+
+    change = module.pattern(replace(task, watch=watch), 0.2, 6)
+    assert float(change.abs().max()) <= 0.2 + 1e-6
+    assert torch.equal(change, change[:1].expand_as(change))
+    assert float(change.abs().mean()) < 0.5 * float(change.abs().max())  # strong in few places
+    assert float(seen[-1]) < float(seen[0]) - 0.05
+
+
+def test_a_pattern_is_among_the_methods_where_it_has_a_strength(
+    base: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[float] = []
+
+    def noted(task: Task, eps: float, _steps: int) -> Tensor:
+        made.append(eps)
+        return torch.zeros_like(task.faces.pixels)
+
+    monkeypatch.setattr(module, "pattern", noted)
+    hardened = adversarial(base, small(), **{**QUICK, "steps": 12}, pattern=0.2)
+    assert made
+    assert 0.05 <= min(made) <= max(made) <= 0.2
+    assert "cloaks of pgd, mi-di-fgsm, visard, pattern" in hardened.card.loss
+    adversarial(base, small(), **QUICK)
+    assert len(made) < 12
+
+
 @pytest.mark.parametrize("steps", [1, 3])
 def test_an_interrupted_training_goes_on_bit_for_bit(
     base: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
@@ -205,7 +242,7 @@ def test_a_checkpoint_of_another_training_is_refused(base: Recognizer, tmp_path:
     ("settings", "sentence"),
     [
         ({"steps": 0}, "adversarial: steps, batch and attack_steps must be 1 or more."),
-        ({"saved": 1.5}, "adversarial: live, past and saved are shares, at most 1, got 0.5, 0 and 1.5."),
+        ({"saved": 1.5}, "adversarial: live, past, pattern and saved are at most 1, got 0.5, 0, 0 and 1.5."),
         ({"eps": 12}, "adversarial: eps is a share of a pixel's full range"),
         ({"speed": 1}, 'adversarial has no setting "speed".'),
     ],

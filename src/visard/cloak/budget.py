@@ -74,11 +74,11 @@ class Structure:
         the loss then grows with its square."""
         return self._along(delta)(delta.new_ones(len(delta)))
 
-    def project(self, delta: Tensor) -> Tensor:
-        """`delta` (N, C, H, W), shortened to the budget."""
+    def project(self, delta: Tensor, rounds: int = _ROUNDS) -> Tensor:
+        """`delta` (N, C, H, W), shortened to the budget in `rounds` divisions at most; far beyond it, it takes more."""
         used, factor = self._along(delta), delta.new_ones(len(delta))
         # the loss of a large change grows slower than its square, so one division may fall short
-        for _ in range(_ROUNDS):
+        for _ in range(rounds):
             excess = used(factor)
             if bool((excess <= 1).all()):
                 break

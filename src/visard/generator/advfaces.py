@@ -17,7 +17,8 @@ is applied, where the published test script applies half of it. Beyond the paper
 are averaged, and with budget=ssim the structural similarity as a bound that always holds, in place of L_perturbation,
 the change mostly gray and at most `cap`, and the flagship's displaced and resized views; with gan=0 no discriminator,
 whose work that bound does; with reduced=2 a generator that works on faces of half the size, at a quarter of the cost;
-with places=8 a generator that knows where in the face it is, which the first hundred steps teach twice as much.
+with places=8 a generator that knows where in the face it is, which the first hundred steps teach twice as much; with
+at_once=2 a step asks two of the recognizers, drawn anew each time, so that many cost no more than two.
 """
 
 from typing import Literal
@@ -130,7 +131,8 @@ def perturbation_loss(change: Tensor, eps: float) -> Tensor:
 class AdvFaces(Learner):
     """AdvFaces. `identity`, `perturbation` and `gan` weigh the losses; `norm`: the eps of the hinge at 160 px, None for
     the paper's, 3 or 8; `width`: channels of the generator's first layer; `reduced`: how many times smaller the faces
-    are that the generator works on; `places`: its learned maps of where in the face it is."""
+    are that the generator works on; `places`: its learned maps of where in the face it is; `at_once`: how many of the
+    recognizers see the faces of a step, drawn anew each time, None for all."""
 
     name = "advfaces"
     paper = "Deb et al. 2020"
@@ -152,11 +154,12 @@ class AdvFaces(Learner):
         width: int = 64,
         reduced: int = 1,
         places: int = 0,
+        at_once: int | None = None,
         batch: int = 32,
         rate: float = 1e-4,
     ) -> None:
         super().__init__(budget=budget, ssim=ssim, views=views, batch=batch, rate=rate)
-        self.cap = cap
+        self.cap, self.at_once = cap, at_once
         self.targeted = mode == "impersonation"
         self.identity, self.perturbation, self.gan = identity, perturbation, gan
         self.norm = NORMS[mode] if norm is None else norm

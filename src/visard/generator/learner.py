@@ -22,6 +22,7 @@ SQUARE = (-8.0, -2.5, 120.0, 125.5)
 _STRUCTURE_SIDE = 160
 # as in the flagship: structure alone would let smooth, colored stains pass
 CAP, _COLOR = 24 / 255, 0.1
+_ROUNDS = 8
 
 
 class Seen(NamedTuple):
@@ -61,6 +62,8 @@ class Learner(nn.Module, ABC):
     targeted: bool = False
     cap: float = CAP
     """What no pixel changes more than, with budget=ssim."""
+    at_once: int | None = None
+    """How many recognizers see the faces of a step, drawn anew each time; None for all."""
 
     def __init__(self, *, budget: str, ssim: float, views: bool | None, batch: int, rate: float) -> None:
         super().__init__()
@@ -104,15 +107,15 @@ class Learner(nn.Module, ABC):
         change = self.cap * ((gray + _COLOR * (change - gray)) / self.cap).tanh()
         area = (_STRUCTURE_SIDE * unit_of(faces)).square()
         structure = Structure(faces.pixels, ssim, area, mask)
-        # twice: a generator may begin with changes far beyond the budget, of which one round leaves a little too much
-        return structure.project(structure.project(change))
+        # a generator may begin with changes far beyond the budget
+        return structure.project(change, rounds=_ROUNDS)
 
 
 def check_learner_settings(kind: type[Learner], settings: dict[str, Any]) -> None:
     """Raises ``SettingError`` for a setting that the kind does not have, or a value that it cannot take."""
     check_settings(kind.name, kind.__init__, settings)
-    for name in ("batch", "width", "reduced"):
-        if settings.get(name, 1) < 1:
+    for name in ("batch", "width", "reduced", "at_once"):
+        if (value := settings.get(name)) is not None and value < 1:
             raise SettingError(f"{kind.name}: {name} must be 1 or more, got {settings[name]}.")
 
 

@@ -90,14 +90,22 @@ class Training(Course[LearnedCloak]):
         hint = self.learner.hint(clean, self.recognizers, targets)
         change = self.mask * self.learner.within(self.learner.change(faces, hint), clean, self.mask)
         cloaked = clean._replace(pixels=(faces + change).clamp(0, 1))
+        judges = self._judges()
         with torch.no_grad():
-            own = self._embedded(clean)
-            goal = [] if targets is None else self._embedded(clean._replace(pixels=targets))
-        return Seen(faces, cloaked.pixels, change, own, self._embedded(self._view(cloaked)), goal)
+            own = self._embedded(judges, clean)
+            goal = [] if targets is None else self._embedded(judges, clean._replace(pixels=targets))
+        return Seen(faces, cloaked.pixels, change, own, self._embedded(judges, self._view(cloaked)), goal)
 
-    def _embedded(self, faces: Faces) -> list[Tensor]:
+    def _judges(self) -> Sequence[Recognizer]:
+        """The recognizers that see the faces of a step."""
+        count = self.learner.at_once
+        if count is None or count >= len(self.recognizers):
+            return self.recognizers
+        return [self.recognizers[row] for row in torch.randperm(len(self.recognizers), generator=self.random)[:count]]
+
+    def _embedded(self, judges: Sequence[Recognizer], faces: Faces) -> list[Tensor]:
         # only the networks in the precision of the training: a frame in bfloat16 would be off by half a pixel
-        return [self.learner.computed(r.embed, aligned(r, faces)) for r in self.recognizers]
+        return [self.learner.computed(r.embed, aligned(r, faces)) for r in judges]
 
     def _drawn(self) -> tuple[Tensor, Tensor | None]:
         faces, rows = self.crops.draw(self.learner.batch, self.random)

@@ -2,17 +2,20 @@
 
 Every step takes a batch of clean faces, half of them mirrored, and cloaks them by one method drawn at random: sign
 steps from random starts (PGD), accumulated gradients of displaced faces (momentum with input diversity), the flagship's
-structure-bounded steps, or one of the material's cloaks, which were made beforehand. Some are made against the base
-instead, whose cloaks are out in the world. Strengths are drawn too, and a share of the faces has been saved as JPEG. Of
-the clean and of the cloaked faces alike the network is asked for the embedding that the base has of the clean ones, and
-for the similarities between them (Park et al., CVPR 2019, with cosines in place of distances). No identity label is
-used: whom the base can tell apart stays apart, so clean accuracy holds, and people with one photo teach as much as
-others.
+structure-bounded steps, with `pattern` one change for all faces of the batch, coarse and strong, as trained generators
+paint (universal adversarial training), or one of the material's cloaks, which were made beforehand. Some are made
+against the base instead, whose cloaks are out in the world. Strengths are drawn too, and a share of the faces has been
+saved as JPEG. Of the clean and of the cloaked faces alike the network is asked for the embedding that the base has of
+the clean ones, and for the similarities between them (Park et al., CVPR 2019, with cosines in place of distances). No
+identity label is used: whom the base can tell apart stays apart, so clean accuracy holds, and people with one photo
+teach as much as others.
 
 Papers: Madry et al., "Towards deep learning models resistant to adversarial attacks", ICLR 2018, equation 2.1 (train
 on the worst faces within the budget); Goldblum et al., "Adversarially robust distillation", AAAI 2020, equation 4 (the
 base's clean answer is the label of the cloaked face); Zhang et al., "Theoretically principled trade-off between
-robustness and accuracy" (TRADES), ICML 2019, equation 5 (a clean term and a term between clean and cloaked, weighed).
+robustness and accuracy" (TRADES), ICML 2019, equation 5 (a clean term and a term between clean and cloaked, weighed);
+Shafahi et al., "Universal adversarial training", AAAI 2020 (one change for all; theirs goes on from step to step, ours
+begins anew).
 
 What differs: embeddings and cosines in place of class probabilities, methods of different kinds in place of one, no
 temperature. Weights ask for no gradient while a cloak is made, and the network is in evaluation mode then. While it
@@ -28,6 +31,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from visard.cloak import Faces, Task, dodging, find
+from visard.cloak.budget import Linf
+from visard.cloak.loop import descend as follow
 from visard.errors import SettingError
 from visard.face.patch import face_mask
 from visard.generator import window
@@ -40,6 +45,7 @@ from visard.recognizer import Recognizer, derived
 _WEAKEST = 0.25  # cloak, as a share of the strongest
 _QUALITIES = 50, 96  # of JPEG, from and below
 _LOST = 0.025  # of the structural similarity, to the strongest of the flagship's cloaks: what its default may cost
+_PATTERN, _CELL = "pattern", 4  # the change that all faces share; the side of its cells, px
 # from a strength in [0, 1], eps and the number of steps to the settings of a method
 _CLOAKS: dict[str, Callable[[float, float, int], dict[str, Any]]] = {
     "pgd": lambda strength, eps, steps: {"eps": strength * eps, "alpha": 2.5 * strength * eps / steps, "steps": steps},
@@ -65,27 +71,28 @@ def adversarial(
     relation: float = 20.0,
     live: float = 0.5,
     past: float = 0.0,
+    pattern: float = 0.0,
     saved: float = 0.5,
 ) -> Recognizer:
     """`steps` steps of Adam at `rate`, which falls to zero, each on `batch` faces, clean and cloaked.
 
     `live`: the share of the batches, in [0, 1], whose cloaks are made on the fly, where there are others;
     `attack_steps` of each; `past`: the share of them, in [0, 1], that is made against the base; `eps`: the strongest of
-    sign steps, in [0, 1]; `saved`: the share of them that is saved as JPEG. `weight` of the cloaked faces beside the
-    clean ones, `relation` of the similarities beside the embeddings. Raises ``SettingError`` for settings out of range
-    and ``HardeningError`` when the training comes apart, or its checkpoint is damaged or another's.
+    sign steps, in [0, 1], `pattern`: of the change that all faces share, 0 for none such; `saved`: the share of them
+    that is saved as JPEG. `weight` of the cloaked faces beside the clean ones, `relation` of the similarities beside
+    the embeddings. Raises ``SettingError`` for settings out of range and ``HardeningError`` when the training comes
+    apart, or its checkpoint is damaged or another's.
     """
     if min(steps, batch, attack_steps) < 1:
         raise SettingError("adversarial: steps, batch and attack_steps must be 1 or more.")
-    if max(live, past, saved) > 1:
-        raise SettingError(
-            f"adversarial: live, past and saved are shares, at most 1, got {live:g}, {past:g} and {saved:g}."
-        )
+    if max(live, past, pattern, saved) > 1:
+        given = f"{live:g}, {past:g}, {pattern:g} and {saved:g}"
+        raise SettingError(f"adversarial: live, past, pattern and saved are at most 1, got {given}.")
     settings = {
         "steps": steps, "batch": batch, "rate": rate, "eps": eps, "attack_steps": attack_steps, "weight": weight,
-        "relation": relation, "live": live, "past": past, "saved": saved,
+        "relation": relation, "live": live, "past": past, "pattern": pattern, "saved": saved,
     }  # fmt: skip
-    methods = ", ".join([*_CLOAKS, *material.cloaked])
+    methods = ", ".join([*_live(settings), *material.cloaked])
     facts = {"loss": f"distilled from {base.name}, clean and under cloaks of {methods}"}
     hardened = derived(base, facts={**facts, **told(base, "adversarial", material, settings)})
     lesson = _Lesson(base, hardened, material, settings)
@@ -111,7 +118,7 @@ class _Lesson:
         with torch.no_grad():
             wanted, mirrored = (self.base.embed(seen_by(self.base, x)) for x in (faces, faces.flip(3)))
         live = not given or float(torch.rand((), generator=generator)) < settings["live"]
-        names = list(_CLOAKS if live else given)
+        names = _live(settings) if live else list(given)
         method = names[int(torch.randint(len(names), (), generator=generator))]
         if live:
             self._learning(False)
@@ -134,7 +141,10 @@ class _Lesson:
         past = settings["past"] and float(torch.rand((), generator=generator)) < settings["past"]
         against = self.base if past else self.hardened
         task = Task(Faces(faces, self.frames), dodging([against], [anchors]), self.mask, generator)
-        change = find(method).cloak(task, **_CLOAKS[method](strength, settings["eps"], settings["attack_steps"]))
+        if method == _PATTERN:
+            change = pattern(task, strength * settings["pattern"], settings["attack_steps"])
+        else:
+            change = find(method).cloak(task, **_CLOAKS[method](strength, settings["eps"], settings["attack_steps"]))
         cloaked = (faces + task.masked(change.detach())).clamp(0, 1)
         if float(torch.rand((), generator=generator)) < settings["saved"]:
             quality = int(torch.randint(*_QUALITIES, (), generator=generator))
@@ -146,6 +156,29 @@ class _Lesson:
             weight.requires_grad_(wanted)
         for module in self.hardened.network.modules():
             module.train(wanted and isinstance(module, nn.modules.batchnorm._BatchNorm))
+
+
+def pattern(task: Task, eps: float, steps: int) -> Tensor:
+    """One coarse change (N, C, H, W) for all faces, within `eps` in [0, 1]: from random cells, `steps` steps along the
+    mean of the gradients, whose largest cell takes eps / 2, so that it is strong in few places."""
+
+    def coarse(change: Tensor) -> Tensor:
+        cells = F.avg_pool2d(change.mean(dim=0, keepdim=True), _CELL)
+        cells = cells / cells.abs().amax().clamp(min=1e-12)
+        return F.interpolate(cells, size=change.shape[-2:], mode="bilinear", align_corners=False).expand_as(change)
+
+    return follow(
+        task,
+        step=lambda gradient: eps / 2 * coarse(gradient),
+        budget=Linf(eps),
+        steps=steps,
+        init=lambda clean: eps / 4 * coarse(torch.rand(clean.shape, generator=task.generator) - 0.5),
+    )
+
+
+def _live(settings: Mapping[str, Any]) -> list[str]:
+    """The cloaks that are made on the fly."""
+    return [*_CLOAKS, *([_PATTERN] if settings["pattern"] else [])]
 
 
 def _flipped(faces: Tensor, flips: Tensor) -> Tensor:

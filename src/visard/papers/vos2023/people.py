@@ -15,13 +15,13 @@ Photos = Sequence[tuple[str, Path]]
 TRAINING, FIRST, SECOND, CALIBRATION = "training", "FRGC", "PUT", "calibration"
 """FIRST: other people of the dataset that is trained on; SECOND: people of another dataset. Named as in the paper."""
 EVERYONE = "everyone"
-"""Those who are trained on, and others with a photo each, for a defence that needs no names."""
+"""Those who are trained on, and others, for a defence that needs no names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many people are trained on, with how many photos each at most; `others` at most, with one, where no names are
-    needed; `judged` of each dataset, with two photos; `calibrated` with one."""
+    """How many people are trained on, with how many photos each at most; `others` at most beside them, where no names
+    are needed; `judged` of each dataset, with two photos; `calibrated` with one."""
 
     people: int
     photos: int
@@ -72,7 +72,7 @@ def groups(study: Study, size: Size) -> Groups:
     return Groups(
         {
             TRAINING: (known := _photos(free, training, size.photos)),
-            EVERYONE: [*known, *_photos(free, _apart(further, size.others), 1)],
+            EVERYONE: [*known, *_photos(free, _apart(further, size.others), size.photos)],
             FIRST: _photos(free, shown, 2),
             SECOND: _photos(photos, elsewhere, 2),
             CALIBRATION: _photos(free, calibration, 1),
