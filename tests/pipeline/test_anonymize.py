@@ -18,7 +18,8 @@ from visard.cloak import find
 from visard.errors import CloakError, NoFaceError
 from visard.face import FACE, HEAD, Face, Pixels, face_mask
 from visard.generator import window
-from visard.pipeline import LEDGER, STYLES, Plan, find_style, jobs, protect, protect_all, replacing, swap
+from visard.generator.latent import replacing
+from visard.pipeline import LEDGER, STYLES, Plan, find_style, jobs, protect, protect_all, swap
 from visard.pipeline.protect import replaced
 
 Plans = Callable[..., Plan]
@@ -122,7 +123,9 @@ def test_a_portrait_is_not_recognized(style: str, plan: Plans, tmp_path: Path) -
 
 def test_a_face_that_stays_is_found(plan: Plans, tmp_path: Path) -> None:
     outcome = protect(
-        save(tmp_path / "me.png"), tmp_path / "out.png", of_method(plan, replacing(same, TEMPLATE), jury=("blind",))
+        save(tmp_path / "me.png"),
+        tmp_path / "out.png",
+        of_method(plan, replacing(same, TEMPLATE, "same"), jury=("blind",)),
     )
     assert outcome.status == "protected"
     assert outcome.faces[0].found is True
@@ -136,7 +139,7 @@ def test_the_same_face_gives_back_the_photo(channels: int, plan: Plans) -> None:
     """Within what resampling costs; the offset of a crop that is darker throughout is taken off."""
     pixels, face = smooth(channels), made_face()
     for source in (same, lambda crops, _generator: 0.9 * crops):
-        out = replaced(pixels, [face], of_method(plan, replacing(source, TEMPLATE)))
+        out = replaced(pixels, [face], of_method(plan, replacing(source, TEMPLATE, "other")))
         assert out.shape == pixels.shape
         assert np.abs(out.astype(int) - pixels).max() <= 2
         outside = mask_of(face, pixels.shape[:2], FACE) == 0
@@ -151,7 +154,7 @@ def test_a_face_that_lies_elsewhere_in_its_crop_is_moved_onto_the_landmarks(
     inside = mask_of(face, pixels.shape[:2], FACE) > 0.9
 
     def off(moved: tuple[int, int]) -> float:
-        method = replacing(lambda crops, _generator: crops.roll(moved, dims=(2, 3)), TEMPLATE)
+        method = replacing(lambda crops, _generator: crops.roll(moved, dims=(2, 3)), TEMPLATE, "moved")
         out = replaced(pixels, [face], of_method(plan, method))
         return float(np.abs(out.astype(int) - pixels)[inside].mean())
 
@@ -169,7 +172,7 @@ def test_faces_at_the_edge(place: tuple[int, int], plan: Plans) -> None:
         return crops
 
     pixels = smooth()
-    out = replaced(pixels, [made_face(*place)], of_method(plan, replacing(source, TEMPLATE)))
+    out = replaced(pixels, [made_face(*place)], of_method(plan, replacing(source, TEMPLATE, "other")))
     assert min(darkest) > 0.9 * pixels.min() / 255
     assert np.abs(out.astype(int) - pixels).max() <= 3
 
@@ -182,7 +185,7 @@ def test_what_a_source_gets_and_gives(plan: Plans) -> None:
         return torch.rand(crops.shape, generator=generator).round()
 
     pixels, faces = smooth(1), [made_face(120, size=80), made_face(280, size=80)]
-    method = replacing(source, TEMPLATE)
+    method = replacing(source, TEMPLATE, "other")
     out = replaced(pixels, faces, of_method(plan, method, seed=3))
     assert out.shape == pixels.shape
     assert [tuple(crops.shape) for crops, _ in seen] == [(1, 3, 112, 112)] * 2

@@ -76,6 +76,7 @@ def build_plan(
         references=tuple(references),
         fmr=fmr,
         batch=batch or batch_for(makers, len(people)),
+        replaces=chosen.replaces,
         adaptive=choose_adaptive([*(maker.card for maker in makers), *taught], jury, fmr),
         **rest,
     )

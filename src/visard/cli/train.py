@@ -17,7 +17,8 @@ from visard.cloak.method import LEARNED
 from visard.errors import CloakError, Interrupted, SettingError
 from visard.generator import KINDS as CLOAKS
 from visard.generator import Crops, check_out, check_recognizers, parallel, read_crops, shipped, steps_of, train, window
-from visard.generator.latent.cloak import NAME, PAPER, LatentSettings
+from visard.generator.latent.cloak import NAME, LatentSettings
+from visard.generator.latent.replacing import PAPER
 from visard.recognizer import find, load, people_photos
 
 _PRECISIONS = ("float32", "bfloat16")

@@ -91,7 +91,8 @@ class Method:
     `run(task, **settings)` returns the change (N, C, H, W); its keyword defaults are the settings. `aim`: whether it
     steers toward a target, away from the person, or either; `many`: whether it takes several targets; `learned`: what
     it knows beforehand, if anything; `strengths`: names of settings that go together, for who does not want to set any;
-    `about`: the words of its page, where those of its module and function are not about it.
+    `about`: the words of its page, where those of its module and function are not about it; `replaces`: it does not
+    change a face but puts another in its place.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Method:
     learned: Learned | None = None
     strengths: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     about: str = ""
+    replaces: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The pipeline: photo in, faces, cloak, photo out, verdict; one photo or many."""
 
-from visard.pipeline.anonymize import PERSON, STYLES, Make, Source, Swapped, find_style, replacing, swap
+from visard.pipeline.anonymize import PERSON, STYLES, Make, Swapped, find_style, swap
 from visard.pipeline.batch import LEDGER, Row, jobs, protect_all, records
 from visard.pipeline.memory import batch_for
 from visard.pipeline.person import PHOTOS, Lesson, learn_person
@@ -26,7 +26,6 @@ __all__ = [
     "Plan",
     "Row",
     "Selection",
-    "Source",
     "Swapped",
     "batch_for",
     "choose_adaptive",
@@ -42,7 +41,6 @@ __all__ = [
     "protect_all",
     "read_reference",
     "records",
-    "replacing",
     "status_of",
     "swap",
     "uncalibrated",

@@ -20,6 +20,7 @@ from visard.generator.latent.landmarks import (
     onnx_landmarks,
     shipped_landmarks,
 )
+from visard.generator.latent.replacing import Source, replacing
 
 __all__ = [
     "EYES",
@@ -32,12 +33,14 @@ __all__ = [
     "LatentCloak",
     "LatentCloakTraining",
     "LatentSettings",
+    "Source",
     "framed",
     "load_disentangled",
     "load_landmarks",
     "onnx_landmarks",
     "parse_disentangled",
     "parse_latent_cloak",
+    "replacing",
     "shipped_disentangled",
     "shipped_landmarks",
 ]

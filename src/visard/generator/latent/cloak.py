@@ -3,30 +3,28 @@
 Paper: Yang, Wang, Cheng, Dong, A Systematical Solution for Face De-identification, CCBR 2021. The face is put in the
 place of the original, so it is not the picture that was taken: nothing bounds the change of a pixel, SSIM is low, and
 what the generator cannot make, such as glasses or hands, is lost. Norm: none; no number of w moves by more than the
-`delta` that it was trained with. Ours: the mask fades at the head's rim, the change keeps the photo's own detail that
-is finer than the generator's pixels, several recognizers may be misled at once, and the mapper's output is added to w
-before it is clipped.
+`delta` that it was trained with. Ours: the new face lies where the landmarks are and is blended between and around
+them, several recognizers may be misled at once, and the mapper's output is added to w before it is clipped.
 """
 
 import hashlib
 import inspect
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
 
 import visard
-from visard.cloak import Method, Task
-from visard.cloak.geometry import frames_of
+from visard.cloak import Method
 from visard.cloak.method import Learned
 from visard.errors import CardError, SettingError
-from visard.face import from_template, to_template
 from visard.generator.file import disclosed, enclosed, foreign, halves, pack, unpack, wholes
 from visard.generator.latent.disentangled import Disentangled, parse_disentangled
 from visard.generator.latent.networks import Adversary
+from visard.generator.latent.replacing import replacing
 from visard.recognizer import Card, Recognizer, parse_card
 
-NAME, PAPER = "latent", "Yang et al. 2021"
+NAME = "latent"
 FORMAT, _WHAT = "visard latent cloak 1", "a latent cloak"
 _DISENTANGLED = "disentangled"
 
@@ -89,28 +87,13 @@ class LatentCloak:
 
     def method(self) -> Method:
         """The cloak as a method, without settings: one forward pass a face, and no surrogates."""
-        template = self.disentangled.template
-
-        def run(task: Task) -> Tensor:
-            pixels, frames = task.faces.pixels.detach(), frames_of(task.faces)
-            crops = to_template(pixels, frames, template).clamp(0, 1).expand(-1, 3, -1, -1)
-            with torch.no_grad():
-                change = self.made(crops) - crops
-            if pixels.shape[1] == 1:
-                change = change.mean(dim=1, keepdim=True)
-            height, width = pixels.shape[-2:]
-            delta = task.in_range(from_template(change, frames, template, (height, width)))
-            task.heard(1, delta)
-            return delta
-
-        size = template.size[0]
         # whoever tells it who is who had a hand in it, and its kin cannot judge it either
         makers = {card.sha256: card for card in (self.disentangled.identity.card, *self.surrogates)}
-        learned = Learned(
-            self.sha256, tuple(makers.values()), {**asdict(self.settings), "size": size, "trained": self.steps}
-        )
+        settings = {**asdict(self.settings), "size": self.disentangled.generator.size, "trained": self.steps}
+        learned = Learned(self.sha256, tuple(makers.values()), settings)
         about = f"{inspect.getdoc(inspect.getmodule(type(self)))}\n\n{self._facts()}"
-        return Method(self.name, PAPER, "untargeted", run, learned=learned, about=about)
+        method = replacing(lambda crops, _generator: self.made(crops), self.disentangled.template, self.name)
+        return replace(method, learned=learned, about=about)
 
     def _facts(self) -> str:
         """How it came about, in words."""

@@ -26,6 +26,7 @@ from visard.generator.latent import (
     LatentCloakTraining,
     LatentSettings,
     parse_disentangled,
+    replacing,
     shipped_disentangled,
     shipped_landmarks,
 )
@@ -37,7 +38,6 @@ from visard.measure.inception import Inception, inception_features
 from visard.measure.perceptual import LPIPS
 from visard.papers.faces import judgeable
 from visard.papers.study import Row, Study
-from visard.pipeline import replacing
 from visard.recognizer import Recognizer
 
 IDENTITY = "identity"
