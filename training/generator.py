@@ -2,8 +2,8 @@
 
 Its faces are the aligned ones of role `train` and the synthetic ones; it is trained against more recognizers than make
 the default's cloaks, two of them a step: whoever uses it needs none of them, whoever trains it has to have added them
-(`visard models add`). Runs are seeded and resume bit for bit; ``FILE.training`` beside the file holds the checkpoint, the
-curves and a sheet of faces. The file that ships has 2,590 steps.
+(`visard models add`). Runs are seeded and resume bit for bit; ``FILE.training`` beside the file holds the checkpoint,
+the curves and a sheet of faces. The file that ships has 2,590 steps.
 
     python training/generator.py --data ROOT/data --out advfaces.safetensors --max-minutes 120
 """
