@@ -45,7 +45,7 @@ def test_the_help_names_settings_that_there_are() -> None:
     """Those of the list belong to some kind, and those of the command for a CPU to advfaces."""
     words = inspect.getdoc(commands.train) or ""
     known = {name for kind in KINDS for name in settings_with_defaults(generator.KINDS[kind], {})}
-    named = set(re.findall(r"\b([a-z]+)=[\w./-]+", words.split("As published")[0])) | {"width"}
+    named = set(re.findall(r"\b([a-z_]+)=[\w./-]+", words.split("As published")[0])) | {"width"}
     assert named == known
     check_learner_settings(generator.KINDS["advfaces"], settings(re.findall(r"--set (\S+)", words)))
 

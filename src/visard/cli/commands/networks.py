@@ -74,8 +74,9 @@ def train(
     there.
 
     Settings (--set) of the first three: budget=ssim, ssim=0.97, views=true, batch=32, rate=1e-4, width; of advfaces
-    mode=obfuscation or impersonation, norm=3, identity=10, perturbation=1, gan=1, reduced=2, places=8,
-    cap=24/255; of latent-distance bound=32/255, weight=5, perceptual=dssim or lpips; of apf eps=16/255.
+    mode=obfuscation or impersonation, norm=3, identity=10, perturbation=1, gan=1, reduced=2, places=8, cap=24/255,
+    at_once=2 of the recognizers a step; of latent-distance bound=32/255, weight=5, perceptual=dssim or lpips; of apf
+    eps=16/255.
 
     As published, on a GPU: visard train advfaces --size 160 --device cuda ... On two CPU cores in half an hour:
     visard train advfaces --max-minutes 30 --set budget=ssim --set cap=14/255 --set gan=0 --set width=24
