@@ -22,8 +22,9 @@ from visard.hardening import Material, defence_names, find_defence
 from visard.hardening.adaptive import EPS, over_budgets
 from visard.hardening.kept import kept_cloaks
 from visard.hardening.material import SIZE
-from visard.hardening.outcome import NORMAL, outcomes, threshold
+from visard.hardening.outcome import FAR, NORMAL, outcomes
 from visard.measure import Rate
+from visard.photo.files import write_whole
 from visard.recognizer import Recognizer, find, load, people_photos
 
 TRAINED, UNSEEN = ("advfaces",), ("mi-di-fgsm", "fawkes")
@@ -65,7 +66,7 @@ class Bench:
         """A defence by its name, with its default settings; "none" for the recognizer as it was."""
         path = self.out / f"{name}.json"
         if not path.is_file():
-            path.write_text(json.dumps(self._row(name)))
+            write_whole(path, json.dumps(self._row(name)).encode())
         return json.loads(path.read_text())
 
     def _row(self, name: str) -> list[str]:
@@ -77,9 +78,8 @@ class Bench:
         trained = time.perf_counter() - begun
         found = outcomes(recognizer, self.judged, self.shown, self.calibration)
         few = Crops(self.judged.pixels[: self.attacked], self.judged.people[: self.attacked])
-        tau = threshold(recognizer, self.calibration)
-        adaptive = over_budgets(recognizer, few, tau, [EPS], **ADAPTIVE)[EPS]
         one = next(iter(found.values()))
+        adaptive = over_budgets(recognizer, few, one.tau, [EPS], **ADAPTIVE)[EPS]
         rates = [one.eer[NORMAL], one.fnmr, *(outcome.asr for outcome in found.values()), adaptive]
         return [name, *map(_share, rates), f"{trained:.0f}"]
 
@@ -101,7 +101,7 @@ def main() -> None:
     rows = [bench.row(name) for name in ["none", *args.defences.split(",")]]
     header = ["defence", "clean EER", "clean FNMR", *TRAINED, *(f"{name} (unseen)" for name in UNSEEN)]
     table([*header, f"white box, eps {255 * EPS:g}/255", "s to train"], rows)
-    print(f"in %, with the 95 % interval over people; tau at FAR {1e-3:g} on {len(bench.calibration)} other people")
+    print(f"in %, with the 95 % interval over people; tau at FAR {FAR:g} on {len(bench.calibration)} other people")
 
 
 if __name__ == "__main__":

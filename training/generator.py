@@ -3,9 +3,9 @@
 Its faces are the aligned ones of role `train` and the synthetic ones; it is trained against more recognizers than make
 the default's cloaks, two of them a step: whoever uses it needs none of them, whoever trains it has to have added them
 (`visard models add`). Runs are seeded and resume bit for bit; ``FILE.training`` beside the file holds the checkpoint,
-the curves and a sheet of faces. The file that ships has 2,590 steps.
+the curves and a sheet of faces.
 
-    python training/generator.py --data ROOT/data --out advfaces.safetensors --max-minutes 120
+    python training/generator.py --data ROOT/data --out advfaces.safetensors
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="a run goes on if it was begun")
     parser.add_argument("--recognizers", default="dlib-resnet,visard-resnet,mobilefacenet-ms1m,mobilefacenet-casia")
     parser.add_argument("--size", type=int, default=112)
-    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--steps", type=int, default=2590)
     parser.add_argument("--max-minutes", type=float)
     parser.add_argument("--rate", type=float, default=SETTINGS["rate"])
     parser.add_argument("--seed", type=int, default=0)

@@ -106,7 +106,7 @@ def test_the_latent_cloak_protects(three: list[str], visard: Run, portrait: Path
     assert (code, err) == (1, "")
     assert "NOT protected" in out  # sharp matches everything
     run = json.loads(Path("r.json").read_text())["run"]
-    assert run["method"] == "latent"
+    assert (run["method"], run["replaces"]) == ("latent", True)
     assert run["learned"] == hashlib.sha256((tmp_path / "cloak.safetensors").read_bytes()).hexdigest()
     assert run["surrogates"] == {"blind": find("blind").sha256}
     assert list(run["jury"]) == ["sharp"]
